@@ -1,0 +1,14 @@
+#pragma once
+/* Handlers of the admin listener and the control socket; their rows are in gateway/api/routes.c. */
+
+#include "gateway/http/request.h"
+
+/* GW_FACE_ADMIN, open (the listener is for loopback or a management network) */
+void gw_admin_index(struct gw_request *req);   /* GET / : a page with links and the state in words */
+void gw_admin_healthz(struct gw_request *req); /* GET /healthz : 200 while the loops turn */
+void gw_admin_readyz(struct gw_request *req);  /* GET /readyz : 200 when requests can be served */
+void gw_admin_metrics(struct gw_request *req); /* GET /metrics */
+void gw_admin_status(struct gw_request *req);  /* GET /status.json ; also on GW_FACE_CONTROL */
+
+/* GW_FACE_CONTROL: the CLI's Unix socket, mode 0600 */
+void gw_admin_member(struct gw_request *req); /* POST /members/{name}/{recover|drain|activate} */

@@ -1,0 +1,27 @@
+#pragma once
+/* The route table: readable as the API. One row per method and pattern; the handler's file is named
+ * after the resource. */
+
+#include "gateway/http/request.h"
+
+typedef void gw_handler(struct gw_request *req);
+
+struct gw_route {
+    enum gw_method method;
+    const char *pattern; /* "/keys/{}/{}/sign"; {} takes one segment, possibly empty */
+    const char *label;   /* of the metric, e.g. "keys_sign" */
+    gw_handler *run;
+    enum gw_face face;
+    bool open;           /* answered without identity: health checks */
+    bool no_version;     /* api-version is not asked for */
+    bool batch;          /* limits.max_batch_body instead of max_body */
+    /* streaming routes: called per piece of body instead of gathering it */
+    void (*piece)(struct gw_request *req, struct kw_span piece);
+    void (*begin)(struct gw_request *req);
+    const char *action;  /* data action of roles, e.g. "keys/sign/action" */
+};
+
+extern const struct gw_route gw_routes[];
+extern const size_t gw_route_count;
+
+unsigned gw_route_index(const struct gw_route *route);

@@ -1,0 +1,46 @@
+#pragma once
+/* The configuration, parsed and checked. The file format is the contract of DESIGN section 8. */
+
+#include "pool/pool.h"
+
+struct gw_listener_config {
+    char *bind; /* "127.0.0.1:8443", "[::1]:8443" or "unix:/path" */
+    char *certificate, *private_key; /* PEM files; NULL: cleartext (Unix sockets only) */
+    char *client_ca;
+};
+
+struct gw_limits {
+    unsigned rate;     /* requests a second and client; 0: none */
+    size_t max_body;   /* bytes of one body, default 262144 */
+    size_t max_batch_body; /* bytes of one POST /batch, default 16 MiB */
+    unsigned max_connections; /* of one loop, default 8192 */
+    unsigned max_streams;     /* of one connection, default 128 */
+    unsigned header_timeout_ms, body_timeout_ms, idle_timeout_ms, handshake_timeout_ms;
+    unsigned drain_ms; /* how long SIGTERM waits for requests in flight, default 30000 */
+};
+
+struct gw_config {
+    char *path; /* of the file, NULL for --dev */
+    char *data; /* directory */
+    bool dev;
+    unsigned loops; /* 0: one per processor, at most 4 */
+    struct gw_listener_config *listeners;
+    size_t listener_count;
+    char *admin_bind;   /* NULL: none */
+    char *control_path; /* Unix socket of the CLI, default DATA/control.sock */
+    char *tokens_file;  /* NULL: none */
+    struct pool_member_config *members;
+    size_t member_count;
+    int recovery_retries;
+    int64_t recovery_interval_ns;
+    struct gw_limits limits;
+};
+
+/** Reads FILE; relative paths in it are relative to its folder. On failure `error` names file,
+ *  line, field, what was found and what is allowed, one problem a line. */
+KW_MUST_CHECK kw_status gw_config_load(struct gw_config **out, const char *file, char *error,
+                                       size_t error_len);
+/** The configuration of `serve --dev`. NULL arguments take the defaults. */
+KW_MUST_CHECK kw_status gw_config_dev(struct gw_config **out, const char *dir, const char *listen,
+                                      const char *admin, char *error, size_t error_len);
+void gw_config_free(struct gw_config *config);

@@ -1,0 +1,123 @@
+#pragma once
+/* Keys as objects with versions: what a record holds, the cache in front of the store, and the
+ * changes. api/ makes JSON of these; pool/ does the work with them. */
+
+#include <stdatomic.h>
+
+#include "gateway/store/store.h"
+#include "pool/pool.h"
+
+#define VAULT_MAX_TAGS 15
+
+/** Attributes that a caller can set, and those the service keeps. Times are wall seconds, 0: unset. */
+struct vault_attributes {
+    bool enabled;
+    int64_t nbf, exp, created, updated;
+    bool exportable;
+};
+
+struct vault_tag {
+    const char *name, *value;
+};
+
+/** One key version. Immutable once published; counted, shared between loops. A change makes a new
+ *  one and publishes it in the cache before it is answered. */
+struct vault_key {
+    atomic_uint refs;
+    char vault[STORE_VAULT_MAX + 1];
+    char name[STORE_NAME_MAX + 1];
+    char version[STORE_VERSION_LEN + 1];
+    bool hsm;
+    uint16_t ops; /* bit (1 << enum kw_kind) for sign..unwrap */
+    bool op_import, op_export; /* key_ops "import", "export" */
+    struct vault_attributes attributes;
+    struct vault_tag *tags;
+    size_t tag_count;
+    int64_t deleted_at, purge_at; /* of the object */
+    struct pool_key *key;         /* usable as it is */
+    uint8_t *blob; /* the wrapped private half, as in the record */
+    size_t blob_len;
+};
+
+void vault_key_unref(struct vault_key *key);
+struct vault_key *vault_key_ref(struct vault_key *key);
+
+struct vault; /* cache + store + pool + domain; one per gateway */
+
+KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, struct pool *pool,
+                                     const struct kc_domain *domain);
+void vault_destroy(struct vault *vault);
+
+/** What create, import and update ask for. Borrowed for the call. */
+struct vault_key_request {
+    const char *vault, *name;
+    enum kw_kty kty;
+    enum kw_curve curve;
+    unsigned bits;
+    uint32_t exponent;
+    bool hsm;
+    uint16_t ops;
+    bool op_import, op_export;
+    struct vault_attributes attributes;
+    const struct vault_tag *tags;
+    size_t tag_count;
+};
+
+/** Which members of an update are present. */
+struct vault_key_change {
+    bool has_ops, has_enabled, has_nbf, has_exp, has_tags;
+    uint16_t ops;
+    bool op_import, op_export;
+    bool enabled;
+    int64_t nbf, exp;
+    const struct vault_tag *tags;
+    size_t tag_count;
+};
+
+/** `key` is borrowed during the call (take a reference to keep it); NULL unless status is KW_OK.
+ *  Runs on the loop that asked; may run before the asking call returns (cache hit). */
+typedef void vault_key_fn(void *ctx, kw_status status, struct vault_key *key);
+
+/** Borrowed rows of one page; `more` when another page follows. */
+typedef void vault_page_fn(void *ctx, kw_status status, struct vault_key *const *keys, size_t count,
+                           bool more);
+
+/** A live key version; version empty: the newest. From the cache without leaving the thread, else
+ *  from the store. */
+void vault_key_get(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                   struct kw_span name, struct kw_span version, vault_key_fn *done, void *ctx);
+
+/** The cache alone: a new reference, or NULL when it is not there. The hot path of a sign. */
+struct vault_key *vault_key_peek(struct vault *vault, const char *vault_name, struct kw_span name,
+                                 struct kw_span version);
+
+/** Generates in the pool, stores, publishes. KW_E_CONFLICT for a deleted name. */
+void vault_key_create(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
+                      vault_key_fn *done, void *ctx);
+/** Stores `key` (a new reference is taken) as a new version. */
+void vault_key_import(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
+                      struct kc_key *key, vault_key_fn *done, void *ctx);
+void vault_key_update(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                      struct kw_span name, struct kw_span version,
+                      const struct vault_key_change *change, vault_key_fn *done, void *ctx);
+/** Soft delete of all versions; no operation that starts after the answer can use the key. */
+void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                      struct kw_span name, vault_key_fn *done, void *ctx);
+void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                           struct kw_span name, vault_key_fn *done, void *ctx);
+void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                       struct kw_span name, vault_key_fn *done, void *ctx);
+void vault_key_purge(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                     struct kw_span name, vault_key_fn *done, void *ctx);
+void vault_key_list(struct vault *vault, struct gw_loop *loop, const char *vault_name, bool deleted,
+                    const char *after, unsigned limit, vault_page_fn *done, void *ctx);
+void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                        struct kw_span name, const char *after, unsigned limit, vault_page_fn *done,
+                        void *ctx);
+
+/** May the key do this now? KW_OK, or KW_E_FORBIDDEN with which rule in `why`
+ *  ("KeyDisabled", "KeyNotYetValid", "KeyExpired", "KeyOperationForbidden"). */
+KW_MUST_CHECK kw_status vault_key_permits(const struct vault_key *key, enum kw_kind kind,
+                                          int64_t wall_s, const char **why);
+
+#define VAULT_RETENTION_DAYS 90

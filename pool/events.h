@@ -1,0 +1,30 @@
+#pragma once
+/* What the pool tells whoever watches. The pool never logs and never formats for humans beyond a
+ * short reason; gateway/obs turns events into log lines and counters. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum pool_event_type {
+    POOL_EVENT_MEMBER_STATE,   /* a transition of health, role or admin: from, to, reason */
+    POOL_EVENT_HOST_STARTED,   /* number = process id */
+    POOL_EVENT_HOST_ENDED,     /* number = wait status; reason says exit or signal */
+    POOL_EVENT_LOGIN_REFUSED,  /* number = CK_RV */
+    POOL_EVENT_FAILOVER,       /* an operation went to another member; reason = why */
+    POOL_EVENT_WRONG_ANSWER,   /* a member's result did not verify; it never left */
+    POOL_EVENT_CORE_ALARM      /* the core caught a wrong result of its own */
+};
+
+struct pool_event {
+    enum pool_event_type type;
+    const char *member;         /* name; valid during the call */
+    const char *from, *to;      /* states, for MEMBER_STATE; else NULL */
+    const char *reason;         /* short, never secret */
+    int64_t number;
+};
+
+/** Called from any of the pool's threads and from loop threads: must be thread-safe and quick. */
+struct pool_observer {
+    void (*event)(void *ctx, const struct pool_event *event);
+    void *ctx;
+};

@@ -1,0 +1,153 @@
+#pragma once
+/* Inside pool/: what each kind of member provides, and what the group gives it.
+ *
+ * The way of an operation: pool_submit -> group chooses a member -> type->submit (gathers) ->
+ * type->flush (end of the loop turn: sends) -> ... -> pool_op_return (verdict) -> group: done, or
+ * another member -> on_done. submit, flush, readable and pool_op_return run on the port's thread. */
+
+#include <stdatomic.h>
+
+#include "pool/pool.h"
+
+struct pool_member;
+
+/** Health of a member (DESIGN: one of three axes). Changed by pool_member_transition alone. */
+enum pool_health {
+    POOL_HEALTH_STARTING,
+    POOL_HEALTH_PROBING,
+    POOL_HEALTH_SYNCING,
+    POOL_HEALTH_WARMING,
+    POOL_HEALTH_UP,
+    POOL_HEALTH_SUSPECT,
+    POOL_HEALTH_DOWN,
+    POOL_HEALTH_AUTH_FAILED, /* left by an operator or a changed PIN only */
+    POOL_HEALTH_MISMATCHED,  /* left by an operator only */
+    POOL_HEALTH_COUNT
+};
+enum pool_admin { POOL_ADMIN_READY, POOL_ADMIN_DRAIN, POOL_ADMIN_MAINTENANCE };
+
+/** What happened to a member; with its health this picks the row of the transition table. */
+enum pool_health_event {
+    POOL_EV_HOST_STARTED,   /* the process runs, nothing known yet */
+    POOL_EV_LOGGED_IN,
+    POOL_EV_IN_STEP,        /* domain installed, keys usable */
+    POOL_EV_PROBE_OK,       /* a known-answer operation succeeded */
+    POOL_EV_WARMED,         /* slow start is over */
+    POOL_EV_LATE,           /* soft deadline passed */
+    POOL_EV_ERROR,          /* a member-class error that counts */
+    POOL_EV_LOST,           /* process died, channel closed, hard deadline, fatal code */
+    POOL_EV_WRONG_ANSWER,
+    POOL_EV_LOGIN_REFUSED,
+    POOL_EV_WRONG_DOMAIN,
+    POOL_EV_OPERATOR_RECOVER,
+    POOL_EV_COUNT
+};
+
+/** What a member says of one attempt (classes of reference PKCS#11 return codes). */
+enum pool_verdict {
+    POOL_VERDICT_DONE,        /* op->lane.status is final (success or the caller's fault) */
+    POOL_VERDICT_OTHER,       /* try another member; the attempt counts against this one */
+    POOL_VERDICT_OTHER_FREE,  /* try another member; not this one's fault (ambiguous, local, busy) */
+    POOL_VERDICT_UNSUPPORTED  /* this member cannot; use one that can, remember it */
+};
+
+struct pool_member_type {
+    const char *kind;
+    /** Supervisor or creating thread: make and free the member's own state (`member->impl`). */
+    kw_status (*create)(struct pool_member *member, const struct pool_member_config *config);
+    void (*destroy)(struct pool_member *member);
+    /** Port's thread: per-port state of this member, e.g. a channel to its host. May be NULL. */
+    kw_status (*attach)(struct pool_member *member, struct pool_port *port, void **link);
+    void (*detach)(struct pool_member *member, struct pool_port *port, void *link);
+    /** Port's thread. Takes the op; it comes back through pool_op_return exactly once. */
+    void (*submit)(struct pool_member *member, void *link, struct pool_op *op);
+    /** Port's thread, end of turn: send what submit gathered. May be NULL. */
+    void (*flush)(struct pool_member *member, void *link);
+    /** Port's thread: a descriptor that the link registered with pool_port_watch is ready. */
+    void (*ready)(struct pool_member *member, void *link, uint32_t epoll_events);
+    /** Port's thread, a few times a second and at deadlines: give up what is late. Returns the next
+     *  moment (monotonic ns) it wants to be called, or INT64_MAX. May be NULL. */
+    int64_t (*expire)(struct pool_member *member, void *link, int64_t now_ns);
+    /** Any thread: can this member do the operation at all (mechanism known missing)? */
+    bool (*can)(const struct pool_member *member, const struct pool_op *op);
+    /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
+     *  moment it wants to be called. `wake` of the supervisor calls it at once. */
+    int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
+    /** Any thread: fill the kind's own part of the statistics. May be NULL. */
+    void (*stats)(struct pool_member *member, struct pool_member_stats *out);
+};
+
+struct pool_member {
+    const struct pool_member_type *type;
+    struct pool *pool;
+    struct pool_member_config config; /* strings owned */
+    unsigned index;                   /* bit in pool_op.tried */
+    void *impl;
+
+    /* one word that all threads read: role | admin << 8 | health << 16 (pool_member_word) */
+    _Atomic uint32_t word;
+    _Atomic int64_t load_ns;     /* expected work outstanding */
+    _Atomic int64_t in_flight;
+    _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
+    _Atomic uint32_t errors_in_row;
+    _Atomic int64_t up_since_ns; /* slow start counts from here */
+
+    /* the supervisor's, under pool->supervisor lock */
+    unsigned retry; /* recovery attempts since it was last up */
+    int64_t next_retry_ns;
+    char reason[128];
+};
+
+/* --- what the group gives the kinds ------------------------------------------------------------ */
+
+/** The only way health changes: looks (health, event) up in the table of pool/member_state.c, stores
+ *  the new word, tells the observer. An unlisted pair changes nothing and is counted. Any thread. */
+void pool_member_transition(struct pool_member *member, enum pool_health_event event,
+                            const char *reason);
+/** May it take work now? The truth table is in pool/member_state.c. Any thread. */
+bool pool_member_accepts(const struct pool_member *member);
+enum pool_health pool_member_health(const struct pool_member *member);
+const char *pool_health_name(enum pool_health health);
+
+/** An attempt ended. Port's thread only. The group updates load, statistics and health counters,
+ *  checks cheap-to-check results, and finishes the op or sends it elsewhere. */
+void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_verdict verdict,
+                    const char *reason);
+
+/** Any thread: hands an op that a worker finished back to its port and wakes the port once.
+ *  The port then calls pool_op_return(DONE) for it. */
+void pool_port_post(struct pool_op *op, struct pool_member *member);
+
+/** Port's thread: (un)register a descriptor in the port's epoll for a member's link. */
+kw_status pool_port_watch(struct pool_port *port, int fd, uint32_t epoll_events,
+                          struct pool_member *member, void *link);
+void pool_port_unwatch(struct pool_port *port, int fd);
+
+/** Runs `fn(arg)` on the port's thread soon (used by the supervisor to hand over channels). */
+kw_status pool_port_call(struct pool_port *port, void (*fn)(struct pool_port *, void *), void *arg);
+
+/** Iterates the ports that exist now, under the pool's lock. */
+void pool_each_port(struct pool *pool, void (*fn)(struct pool_port *, void *), void *arg);
+
+/** Link of a member on a port (what attach stored). Port's thread. */
+void *pool_port_link(struct pool_port *port, const struct pool_member *member);
+
+/** Wakes the supervisor thread so that `supervise` of every member runs now. Any thread. */
+void pool_supervisor_wake(struct pool *pool);
+
+/** Tells the observer. Any thread. */
+void pool_emit(struct pool *pool, const struct pool_event *event);
+
+/* accessors that keep struct pool private to pool.c */
+const struct kc_domain *pool_domain(const struct pool *pool);
+const struct pool_config *pool_config(const struct pool *pool);
+
+/* key, as members see it (pool/key.c) */
+const uint8_t *pool_key_id(const struct pool_key *key);
+bool pool_key_is_hsm(const struct pool_key *key);
+struct kw_span pool_key_blob(const struct pool_key *key);
+/** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed. */
+const struct kc_key *pool_key_core(const struct pool_key *key);
+
+extern const struct pool_member_type pool_member_core;
+extern const struct pool_member_type pool_member_pkcs11;

@@ -1,0 +1,59 @@
+#pragma once
+/* The operation: one sign, verify, encrypt, decrypt, wrap, unwrap, generate or random on its way
+ * through the pool. The gateway fills the top part and submits; the pool calls on_done once. */
+
+#include "crypto/domain/domain.h"
+#include "crypto/lanes/lanes.h"
+
+struct pool_key;
+struct pool_op;
+struct pool_port;
+
+/** What a GENERATE gives back; the caller provides the room (`generated`). */
+struct pool_generated {
+    struct kc_public pub;
+    uint8_t blob[KC_BLOB_MAX];
+    size_t blob_len;
+};
+
+/** Called exactly once for each accepted operation, on the thread that owns the port, from inside
+ *  pool_port_run (never from inside pool_submit). The op belongs to the caller again. */
+typedef void pool_done_fn(struct pool_op *op);
+
+struct pool_op {
+    /* --- the caller's part ------------------------------------------------------------------ */
+    struct kc_lane_op lane; /* kind, alg, spans and out buffer; `lane.key` is set by the pool;
+                               results (status, out.len, tag, valid) come back here. The buffers
+                               must stay alive until on_done: a caller whose client went away
+                               waits for on_done before it frees them. RANDOM: out.cap bytes. */
+    struct pool_key *key;   /* borrowed from the caller's reference until on_done; NULL for
+                               GENERATE and RANDOM */
+    struct {                /* GENERATE: what to make */
+        enum kw_kty kty;
+        enum kw_curve curve;
+        unsigned bits;
+        uint32_t exponent;
+        bool hsm; /* in a member of the group; false: by the core */
+        uint8_t key_id[KW_KEY_ID_LEN];
+        struct pool_generated *out;
+    } generate;
+    int64_t deadline_ns; /* monotonic; KW_E_DEADLINE once it has passed */
+    pool_done_fn *on_done;
+    void *owner; /* the caller's */
+
+    /* --- results beside lane ---------------------------------------------------------------- */
+    const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
+
+    /* --- the pool's part: zero at submit, not to be touched by the caller --------------------- */
+    struct pool_op *next;
+    struct pool_port *port;
+    enum kc_shape shape;
+    uint8_t state;         /* pool_op_state, changed by pool_op_set_state alone */
+    uint8_t attempts;      /* members tried so far */
+    uint32_t tried;        /* bit per member index */
+    uint32_t expected_ns;  /* what was added to the member's load */
+    int64_t submitted_ns;
+    int64_t sent_ns;
+    uint64_t wire_id;      /* id within a member's channel */
+    void *member_data;     /* the serving member's, while in flight */
+};

@@ -1,0 +1,150 @@
+#pragma once
+/* The one public header of the pool: a group of members that hold the same keys, and the way in.
+ *
+ * Threads. A *port* belongs to one event-loop thread: submit, run and every on_done happen there.
+ * Crypto workers and the supervisor are threads of the pool's own. pool_key objects may be shared.
+ * Nothing here blocks an event loop; start and stop may. */
+
+#include "pool/events.h"
+#include "pool/op.h"
+
+#define POOL_MAX_MEMBERS 32
+#define POOL_NAME_MAX    63
+
+enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
+enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
+
+/** How one member is reached. Strings are copied by pool_create. */
+struct pool_member_config {
+    char name[POOL_NAME_MAX + 1];
+    enum pool_member_kind kind;
+    enum pool_role role;
+    /* core as a member of the group: only where the config says in plain words that it may open
+     * HSM keys (`opens_hsm_keys: true`) */
+    bool opens_hsm_keys;
+    /* pkcs11 */
+    const char *module;       /* path of the shared object */
+    const char *token_label;  /* NULL: any; selection is by label and serial, never by slot number */
+    const char *token_serial; /* NULL: any */
+    const char *pin_file;     /* read when a host starts; mode must not allow others */
+    unsigned sessions;        /* parallel sessions per host; default 8 */
+    unsigned hosts;           /* host processes; default 1 */
+};
+
+struct pool_config {
+    const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
+    size_t member_count;
+    unsigned workers; /* crypto worker threads of the core; 0: one per processor */
+    unsigned queue_max;      /* operations waiting per member; 0: 4096 */
+    int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
+    int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
+    int recovery_retries;     /* 0 off, -1 for ever, N */
+    int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
+    const char *host_program; /* path of the keyward binary for `keyward member-host`; NULL:
+                                 /proc/self/exe */
+    const char *state_dir;    /* for locks shared by hosts of one token store and login records */
+    struct pool_observer observer;
+};
+
+struct pool;
+
+/** Starts workers and the supervisor; members come up in the background. `domain` is borrowed for
+ *  the life of the pool. kc_lanes_init must have been called. */
+KW_MUST_CHECK kw_status pool_create(struct pool **out, const struct pool_config *config,
+                                    const struct kc_domain *domain);
+
+/** Stops threads and host processes. Every port must be destroyed before. NULL is allowed. */
+void pool_destroy(struct pool *pool);
+
+/* --- keys ------------------------------------------------------------------------------------ */
+
+/** What the pool must know of a key. The pool copies it. */
+struct pool_key_desc {
+    uint8_t id[KW_KEY_ID_LEN]; /* the key version's id; becomes CKA_ID in members */
+    bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
+    struct kc_public pub;
+    struct kw_span blob;
+};
+
+/** Makes a key usable. Software keys are opened here (KW_E_INTEGRITY when the blob is not this
+ *  domain's); blobs of HSM keys are only carried. Any thread. The caller owns one reference. */
+KW_MUST_CHECK kw_status pool_key_create(struct pool_key **out, struct pool *pool,
+                                        const struct pool_key_desc *desc);
+struct pool_key *pool_key_ref(struct pool_key *key);
+void pool_key_unref(struct pool_key *key);
+const struct kc_public *pool_key_public(const struct pool_key *key);
+
+/** Wraps an imported key for the store: a SOFTWARE blob, or for `hsm` a MEMBER blob. Any thread. */
+KW_MUST_CHECK kw_status pool_key_wrap(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN],
+                                      const struct kc_key *key, bool hsm, struct kw_buf *blob);
+
+/* --- ports ----------------------------------------------------------------------------------- */
+
+/** One per event-loop thread. */
+KW_MUST_CHECK kw_status pool_port_create(struct pool_port **out, struct pool *pool);
+
+/** Waits until nothing of this port is in flight (bounded by the hard deadline), then frees it. */
+void pool_port_destroy(struct pool_port *port);
+
+/** A file descriptor (an epoll instance) that becomes readable when pool_port_run has work. The
+ *  loop watches it for reading, level-triggered. */
+int pool_port_fd(const struct pool_port *port);
+
+/** Runs at the end of each loop turn and when the fd is readable: executes the cheap operations
+ *  gathered in this turn as batches, sends what was gathered for members, takes in answers and
+ *  completions, fails over what is late, and calls on_done. Never blocks. */
+void pool_port_run(struct pool_port *port);
+
+/** Hands an operation to the group. KW_OK: accepted, on_done will come. Anything else: refused,
+ *  on_done will not come (KW_E_INPUT, KW_E_UNSUPPORTED, KW_E_FORBIDDEN as kc_lanes_shape;
+ *  KW_E_BUSY: queues are full; KW_E_UNAVAILABLE: no member can serve this key now). */
+KW_MUST_CHECK kw_status pool_submit(struct pool_port *port, struct pool_op *op);
+
+/* --- what can be seen ------------------------------------------------------------------------ */
+
+/** Upper bounds in nanoseconds of the latency histogram's buckets; the last is +Inf (0). */
+#define POOL_LATENCY_BUCKETS 20
+extern const uint64_t pool_latency_bounds_ns[POOL_LATENCY_BUCKETS];
+#define POOL_LANE_BUCKETS 17 /* exact lane counts 1..16, and more */
+
+struct pool_member_stats {
+    char name[POOL_NAME_MAX + 1];
+    const char *kind;   /* "core", "pkcs11" */
+    const char *role;   /* "active", "standby" */
+    const char *admin;  /* "ready", "drain", "maintenance" */
+    const char *health; /* "up", ... */
+    char sense[96];     /* what operators read: "active", "down (retry 3/10, next in 40s)", ... */
+    char reason[128];   /* why it is in this health */
+    bool serving;
+    int32_t login_attempts_left; /* -1: unknown */
+    uint64_t in_flight, queued;
+    uint64_t host_pid; /* pkcs11: the first host's process id, 0 when none */
+    char token_label[33], token_serial[17], manufacturer[33], model[17], firmware[16];
+    struct {
+        uint64_t ok, caller_error, failed;
+        uint64_t seconds_ns_sum, buckets[POOL_LATENCY_BUCKETS];
+    } kinds[KW_KIND_COUNT];
+};
+
+struct pool_stats {
+    struct pool_member_stats members[POOL_MAX_MEMBERS + 1]; /* the implicit core is the last */
+    size_t member_count;
+    uint64_t failovers, retries, hedges, wrong_answers, queue_depth;
+    uint64_t batches, batch_lanes_sum, batch_lanes[POOL_LANE_BUCKETS];
+    unsigned members_up;    /* members that may take work now */
+    bool hsm;               /* at least one member is not the core */
+    bool can_serve;         /* some member can serve each kind of key */
+};
+
+/** A snapshot. Any thread. `out` is large: not for a small stack. */
+void pool_stats_read(struct pool *pool, struct pool_stats *out);
+
+/** Operator's words on one member, by name. KW_E_NOT_FOUND for another name. Any thread.
+ *  The work is done by the supervisor; the event log says what came of it. */
+enum pool_command { POOL_CMD_RECOVER, POOL_CMD_DRAIN, POOL_CMD_ACTIVATE };
+KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
+                                            enum pool_command command);
+
+/** The life of a member host process: `keyward member-host` calls it with the inherited control
+ *  socket (fd 3). Returns the process's exit code. */
+int pool_host_main(int control_fd);
