@@ -48,12 +48,17 @@ KW_MUST_CHECK kw_status gw_config_dev(struct gw_config **out, const char *dir, c
                                       const char *admin, char *error, size_t error_len);
 void gw_config_free(struct gw_config *config);
 
-/** The data directory and control socket of FILE, or of `serve --dev --data DIR` when `file` is
- * NULL
- *  (`dir` NULL: the default): what the CLI needs to find a running gateway. No other check is made;
- *  nothing is created. Both strings are the caller's to free. */
-KW_MUST_CHECK kw_status gw_config_locate(const char *file, const char *dir, char **data,
-                                         char **control, char *error, size_t error_len);
+/** Where a gateway keeps what the CLI needs: of FILE, or of `serve --dev --data DIR`. */
+struct gw_place {
+    char *data, *control;
+    char *tokens; /* NULL: the file names none */
+};
+
+/** Finds it for `file`, or when that is NULL for `dir` (NULL: the default). Nothing else of the
+ * file is checked, nothing is created. */
+KW_MUST_CHECK kw_status gw_place_find(struct gw_place *out, const char *file, const char *dir,
+                                      char *error, size_t error_len);
+void gw_place_clear(struct gw_place *place);
 
 #define GW_DEV_DATA   "keyward-dev"
 #define GW_DEV_LISTEN "127.0.0.1:8443"

@@ -68,30 +68,32 @@ kw_status gw_config_dev(struct gw_config **out, const char *dir, const char *lis
     return status;
 }
 
-static kw_status locate_in_file(const char *file, char **data, char **control, char *error,
-                                size_t error_len)
+static kw_status place_in_file(struct gw_place *out, const char *file, char *error,
+                               size_t error_len)
 {
     char *text = NULL;
     size_t len = 0;
-    KW_TRY(gw_config_read(file, 256 * 1024, &text, &len, error, error_len));
     struct gw_document doc;
+    KW_TRY(gw_config_read(file, GW_CONFIG_FILE_MAX, &text, &len, error, error_len));
     kw_status status = gw_document_open(&doc, file, text, len, error, error_len);
     free(text);
     if (status != KW_OK)
         return status;
     char *base = gw_config_folder(file);
-    const char *data_text = gw_document_text(&doc, "data");
-    const char *control_text = gw_document_text(&doc, "control");
-    if (!data_text) {
+    const char *data = gw_document_text(&doc, "data");
+    const char *control = gw_document_text(&doc, "control");
+    const char *tokens = gw_document_text(&doc, "auth.tokens");
+    if (!data) {
         snprintf(error, error_len, "%s: required field \"data\" is missing", file);
         status = KW_E_INPUT;
     } else if (base) {
-        *data = gw_config_path(base, data_text);
-        *control = control_text ? gw_config_path(base, control_text)
-                                : gw_config_join(*data, "control.sock");
+        out->data = gw_config_path(base, data);
+        out->control =
+            control ? gw_config_path(base, control) : gw_config_join(out->data, "control.sock");
+        out->tokens = gw_config_path(base, tokens);
     }
-    if (status == KW_OK && (!*data || !*control)) {
-        snprintf(error, error_len, "%s: cannot be read", file);
+    if (status == KW_OK && (!out->data || !out->control || (tokens && !out->tokens))) {
+        snprintf(error, error_len, "%s: out of memory", file);
         status = KW_E_NOMEM;
     }
     free(base);
@@ -99,17 +101,31 @@ static kw_status locate_in_file(const char *file, char **data, char **control, c
     return status;
 }
 
-kw_status gw_config_locate(const char *file, const char *dir, char **data, char **control,
-                           char *error, size_t error_len)
+kw_status gw_place_find(struct gw_place *out, const char *file, const char *dir, char *error,
+                        size_t error_len)
 {
-    *data = *control = NULL;
-    if (file)
-        return locate_in_file(file, data, control, error, error_len);
-    dir = dir ? dir : GW_DEV_DATA;
-    *data = strdup(dir);
-    *control = gw_config_join(dir, "control.sock");
-    if (*data && *control)
-        return KW_OK;
-    snprintf(error, error_len, "out of memory");
-    return KW_E_NOMEM;
+    memset(out, 0, sizeof *out);
+    kw_status status = KW_OK;
+    if (file) {
+        status = place_in_file(out, file, error, error_len);
+    } else {
+        out->data = strdup(dir ? dir : GW_DEV_DATA);
+        out->control = gw_config_join(out->data, "control.sock");
+        out->tokens = gw_config_join(out->data, "tokens.json");
+        if (!out->data || !out->control || !out->tokens) {
+            snprintf(error, error_len, "out of memory");
+            status = KW_E_NOMEM;
+        }
+    }
+    if (status != KW_OK)
+        gw_place_clear(out);
+    return status;
+}
+
+void gw_place_clear(struct gw_place *place)
+{
+    free(place->data);
+    free(place->control);
+    free(place->tokens);
+    memset(place, 0, sizeof *place);
 }

@@ -87,41 +87,48 @@ static yaml_node_t *child(const struct gw_document *doc, const yaml_node_t *map,
     return NULL;
 }
 
-unsigned gw_document_line(const struct gw_document *doc, const char *path)
+/* The node at `path`, or NULL; `*line` is its line, or the line of the nearest parent. */
+static const yaml_node_t *find(const struct gw_document *doc, const char *path, unsigned *line)
 {
     const yaml_node_t *node = node_at(doc, 1);
-    unsigned line = node ? line_of(node) : 0;
+    *line = node ? line_of(node) : 0;
     while (node && *path) {
         if (*path == '[') {
             char *end;
             size_t index = strtoul(path + 1, &end, 10);
             if (node->type != YAML_SEQUENCE_NODE || *end != ']' ||
                 index >= (size_t)(node->data.sequence.items.top - node->data.sequence.items.start))
-                break;
+                return NULL;
             node = node_at(doc, node->data.sequence.items.start[index]);
             if (node)
-                line = line_of(node);
+                *line = line_of(node);
             path = end + 1;
         } else {
             size_t len = strcspn(path, ".[");
             yaml_node_t *key = NULL;
             node = child(doc, node, path, len, &key);
             if (key)
-                line = line_of(key);
+                *line = line_of(key);
             path += len;
         }
         if (*path == '.')
             path++;
     }
+    return node;
+}
+
+unsigned gw_document_line(const struct gw_document *doc, const char *path)
+{
+    unsigned line;
+    find(doc, path, &line);
     return line;
 }
 
-const char *gw_document_text(const struct gw_document *doc, const char *name)
+const char *gw_document_text(const struct gw_document *doc, const char *path)
 {
-    const yaml_node_t *root = node_at(doc, 1);
-    yaml_node_t *key = NULL;
-    const yaml_node_t *value = root ? child(doc, root, name, strlen(name), &key) : NULL;
-    return value && value->type == YAML_SCALAR_NODE ? scalar(value) : NULL;
+    unsigned line;
+    const yaml_node_t *node = find(doc, path, &line);
+    return node && node->type == YAML_SCALAR_NODE ? scalar(node) : NULL;
 }
 
 /* --- opening -------------------------------------------------------------------------------- */

@@ -42,6 +42,5 @@ void gw_document_problem(struct gw_document *doc, const char *path, const char *
 /** Line of a field, from 1. */
 unsigned gw_document_line(const struct gw_document *doc, const char *path);
 
-/** Text of a field at the top of the document; NULL when it is absent or not a single value.
- * Borrowed from the document. */
-const char *gw_document_text(const struct gw_document *doc, const char *name);
+/** Text of a field; NULL when it is absent or not a single value. Borrowed from the document. */
+const char *gw_document_text(const struct gw_document *doc, const char *path);

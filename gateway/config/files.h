@@ -4,6 +4,8 @@
 #include "gateway/config/config.h"
 #include "gateway/config/document.h"
 
+#define GW_CONFIG_FILE_MAX (256 * 1024)
+
 /** The folder of `file`, for relative paths; malloc'd. */
 char *gw_config_folder(const char *file);
 /** `path` as it is when absolute, else under `base`; malloc'd. NULL for a NULL path. */

@@ -18,8 +18,6 @@
 #include "gateway/config/raw.h"
 #include "gateway/config/values.h"
 
-#define FILE_MAX (256 * 1024)
-
 /* libcyaml's last error line, for the case that it refuses what document.c let through. */
 struct last_message {
     char text[256];
@@ -243,7 +241,7 @@ kw_status gw_config_load(struct gw_config **out, const char *file, char *error, 
     error[0] = '\0';
     size_t len = 0;
     char *text = NULL;
-    KW_TRY(gw_config_read(file, FILE_MAX, &text, &len, error, error_len));
+    KW_TRY(gw_config_read(file, GW_CONFIG_FILE_MAX, &text, &len, error, error_len));
     struct gw_document doc;
     struct gw_config *config = calloc(1, sizeof *config);
     kw_status status =

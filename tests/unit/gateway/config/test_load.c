@@ -249,21 +249,25 @@ static void test_missing_file(void **state)
     assert_string_equal(error, "/nowhere/k.yaml: cannot be read: No such file or directory");
 }
 
-static void test_locate(void **state)
+static void test_place(void **state)
 {
     (void)state;
-    char path[128], wanted[160], *data = NULL, *control = NULL;
-    put_file("k.yaml", "data: d\nnonsense: 1\n", 0644);
+    char path[128], wanted[160];
+    struct gw_place place;
+    put_file("k.yaml", "data: d\nnonsense: 1\nauth: { tokens: t.json }\n", 0644);
     snprintf(path, sizeof path, "%s/k.yaml", folder);
-    assert_int_equal(gw_config_locate(path, NULL, &data, &control, error, sizeof error), KW_OK);
+    assert_int_equal(gw_place_find(&place, path, NULL, error, sizeof error), KW_OK);
     snprintf(wanted, sizeof wanted, "%s/d/control.sock", folder);
-    assert_string_equal(control, wanted);
-    free(data);
-    free(control);
-    assert_int_equal(gw_config_locate(NULL, "x", &data, &control, error, sizeof error), KW_OK);
-    assert_string_equal(control, "x/control.sock");
-    free(data);
-    free(control);
+    assert_string_equal(place.control, wanted);
+    snprintf(wanted, sizeof wanted, "%s/t.json", folder);
+    assert_string_equal(place.tokens, wanted);
+    gw_place_clear(&place);
+    assert_int_equal(gw_place_find(&place, NULL, "x", error, sizeof error), KW_OK);
+    assert_string_equal(place.control, "x/control.sock");
+    gw_place_clear(&place);
+    put_file("k.yaml", "control: c\n", 0644);
+    assert_int_equal(gw_place_find(&place, path, NULL, error, sizeof error), KW_E_INPUT);
+    assert_null(place.control);
 }
 
 int main(void)
@@ -272,7 +276,7 @@ int main(void)
         cmocka_unit_test(test_minimal),          cmocka_unit_test(test_whole),
         cmocka_unit_test(test_names_and_types),  cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_members),          cmocka_unit_test(test_meaning),
-        cmocka_unit_test(test_missing_file),     cmocka_unit_test(test_locate),
+        cmocka_unit_test(test_missing_file),     cmocka_unit_test(test_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
