@@ -344,10 +344,8 @@ static void what_waits_too_long_is_told_in_time(void **state)
     start(1, N);
     struct pool_key *key = make_key(0, false);
     assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    int64_t begin = kw_now_ns();
     for (unsigned i = 0; i < N; i++) {
         prepare(&calls[i], key, KW_ALG_RS256, KW_MS(60));
-        calls[i].op.deadline_ns = begin + KW_MS(60);
         assert_int_equal(pool_submit(port, &calls[i].op), KW_OK);
     }
     run_all(port, calls, N);
@@ -357,7 +355,7 @@ static void what_waits_too_long_is_told_in_time(void **state)
         ok += calls[i].op.lane.status == KW_OK;
         late += calls[i].op.lane.status == KW_E_DEADLINE;
         /* 4000 signatures take many times longer: these were taken out of the queue */
-        assert_true(calls[i].done_ns - begin < KW_MS(400));
+        assert_true(calls[i].done_ns - calls[i].op.deadline_ns < KW_MS(400));
     }
     assert_int_equal(ok + late, N);
     assert_true(ok > 0 && late > 0);
