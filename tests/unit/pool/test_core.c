@@ -477,6 +477,29 @@ static void blobs_of_another_domain_do_not_open(void **state)
     kc_domain_destroy(other);
 }
 
+static void a_blob_of_another_key_is_refused(void **state)
+{
+    (void)state;
+    struct kc_key *other;
+    struct pool_key *made;
+    uint8_t bytes[KC_BLOB_MAX];
+    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
+    start(1, 0);
+    assert_int_equal(kc_key_generate(&other, KW_KTY_EC, 0, KW_CURVE_P256, 0), KW_OK);
+    for (unsigned hsm = 0; hsm < 2; hsm++) {
+        /* same type and size, the record of one and the blob of the other */
+        struct pool_key_desc desc = {.hsm = hsm, .id = {1}, .pub = *kc_key_public(keys[1])};
+        blob.len = 0;
+        assert_int_equal(pool_key_wrap(pool, desc.id, other, hsm, &blob), KW_OK);
+        desc.blob = kw_buf_span(&blob);
+        assert_int_equal(pool_key_create(&made, pool, &desc), KW_E_INTEGRITY);
+        desc.pub = *kc_key_public(other);
+        assert_int_equal(pool_key_create(&made, pool, &desc), KW_OK);
+        pool_key_unref(made);
+    }
+    kc_key_unref(other);
+}
+
 /* ---- batch size ---------------------------------------------------------------------------------
  */
 
@@ -514,6 +537,7 @@ int main(void)
         TEST(a_busy_port_can_be_destroyed),
         TEST(random_and_bad_requests),
         TEST(blobs_of_another_domain_do_not_open),
+        TEST(a_blob_of_another_key_is_refused),
         cmocka_unit_test(batches_fill_lanes_or_share_out),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
