@@ -5,6 +5,7 @@
 #include "crypto/base/clock.h"
 #include "gateway/api/error.h"
 #include "gateway/api/keys.h"
+#include "gateway/api/keys_common.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/router.h"
 #include "gateway/app.h"
@@ -98,13 +99,7 @@ static bool check_names(const struct gw_request *req, struct gw_fault *fault)
 {
     if (req->route->face != GW_FACE_API || req->param_count == 0)
         return true;
-    struct kw_span name = req->params[0];
-    bool ok = name.len >= 1 && name.len <= STORE_NAME_MAX;
-    for (size_t i = 0; ok && i < name.len; i++) {
-        uint8_t c = name.data[i];
-        ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
-    }
-    if (!ok)
+    if (!gw_key_name_ok(req->params[0]))
         return gw_fault_bad(fault,
                             "The request URI contains an invalid name: 1 to %d letters, "
                             "digits and '-' are allowed.",

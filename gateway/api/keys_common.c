@@ -150,8 +150,20 @@ struct kw_span gw_key_subject(const struct gw_request *req)
     return text ? kw_span_str(text) : req->params[0];
 }
 
-/* Lower-case hex of a version, or false. */
-static bool lower_hex(struct kw_span text, char *out)
+bool gw_key_name_ok(struct kw_span name)
+{
+    if (name.len < 1 || name.len > STORE_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '-')
+            return false;
+    }
+    return true;
+}
+
+bool gw_version_lower(struct kw_span text, char out[STORE_VERSION_LEN])
 {
     if (text.len != STORE_VERSION_LEN)
         return false;
@@ -176,7 +188,7 @@ bool gw_version_param(struct gw_request *req, size_t index, struct kw_span *vers
         gw_reply_nomem(req);
         return false;
     }
-    if (!lower_hex(req->params[index], text)) {
+    if (!gw_version_lower(req->params[index], text)) {
         gw_reply_status(req, KW_E_NOT_FOUND, gw_key_subject(req));
         return false;
     }

@@ -25,6 +25,11 @@ struct gw_key_body {
 bool gw_key_body_read(const json_t *root, const json_t *ops_holder, struct gw_arena *arena,
                       struct gw_key_body *out, struct gw_fault *fault);
 
+/** 1 to 127 letters, digits and '-'. */
+bool gw_key_name_ok(struct kw_span name);
+/** Writes the 32 hex digits of a version in lower case. False when it is none. */
+bool gw_version_lower(struct kw_span version, char out[STORE_VERSION_LEN]);
+
 /** Puts the common members into a request. Without key_ops the default of the key type is taken. */
 void gw_key_body_apply(const struct gw_key_body *body, struct vault_key_request *request);
 
