@@ -8,6 +8,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/config/dev_files.h"
+#include "gateway/config/durable.h"
 #include "gateway/domain.h"
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
@@ -69,9 +70,9 @@ static kw_status build_dev_files(struct gw_app *app, char *error, size_t error_l
 static kw_status build_auth(struct gw_app *app, char *error, size_t error_len)
 {
     const char *tokens = app->config->tokens_file;
-    /* --dev works before its first `keyward token create` */
+    /* --dev has an empty file from the start, so that a token made later is taken in by SIGHUP */
     if (app->config->dev && access(tokens, F_OK) != 0)
-        tokens = NULL;
+        KW_TRY(gw_write_durable(tokens, kw_span_str("{\"tokens\":[]}\n"), 0600, error, error_len));
     KW_TRY(gw_auth_create(&app->auth, tokens, error, error_len));
     return app->config->dev ? add_dev_token(app, error, error_len) : KW_OK;
 }

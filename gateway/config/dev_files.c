@@ -19,7 +19,11 @@
 
 #define CA_NAME    "keyward development CA"
 #define VALID_DAYS 397
-#define LEAF_NAMES "DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1"
+/* OpenSSL and Node take no wildcard right under a top-level name: for them *.vault.localhost and
+ * *.managedhsm.localhost stand beside *.localhost. */
+#define LEAF_NAMES                                                                                 \
+    "DNS:localhost,DNS:*.localhost,DNS:*.vault.localhost,DNS:*.managedhsm.localhost,"              \
+    "IP:127.0.0.1,IP:::1"
 
 /* --- certificates ----------------------------------------------------------------------------- */
 

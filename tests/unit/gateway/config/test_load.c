@@ -106,19 +106,19 @@ static void test_minimal(void **state)
 static void test_whole(void **state)
 {
     (void)state;
-    struct gw_config *config = load(
-        "data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
-        "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
-        "store: { engine: sqlite }\n"
-        "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: off\n"
-        "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  members:\n"
-        "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
-        " pin_file: a.pin, sessions: 4, hosts: 2, standby: true, role: user }\n"
-        "    - { name: soft, type: core, opens_hsm_keys: true }\n"
-        "auth: { tokens: t.json }\n"
-        "limits: { rate: 9, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
-        " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
-        " handshake_timeout: 4s, drain: 5s }\n");
+    struct gw_config *config =
+        load("data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
+             "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
+             "store: { engine: sqlite }\n"
+             "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: off\n"
+             "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  members:\n"
+             "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
+             " pin_file: a.pin, sessions: 4, hosts: 2, standby: true, role: user }\n"
+             "    - { name: soft, type: core, opens_hsm_keys: true }\n"
+             "auth: { tokens: t.json }\n"
+             "limits: { rate: 9, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
+             " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
+             " handshake_timeout: 4s, drain: 5s }\n");
     assert_non_null(config);
     assert_int_equal(config->member_count, 2);
     const struct pool_member_config *hsm = &config->members[0];
@@ -212,9 +212,10 @@ static void test_members(void **state)
     refused_one(MEMBER("remote, url: \"https://x\""),
                 "6: group.members[0].type: found \"remote\", which is not available in this "
                 "version; allowed: pkcs11, core");
-    refused_one(MEMBER("core"),
-                "6: group.members[0]: a core member in the group needs \"opens_hsm_keys: true\": it "
-                "opens keys of HSM type in software (software keys need no member)");
+    refused_one(
+        MEMBER("core"),
+        "6: group.members[0]: a core member in the group needs \"opens_hsm_keys: true\": it "
+        "opens keys of HSM type in software (software keys need no member)");
     refused_one(MEMBER("core, opens_hsm_keys: true") "    - { name: a, type: core, "
                                                      "opens_hsm_keys: true }\n",
                 "7: group.members[1].name: found \"a\" a second time (first on line 6)");
@@ -234,9 +235,10 @@ static void test_meaning(void **state)
     refused_one("data: d\nlisteners:\n  - bind: 127.0.0.1:8443\n",
                 "3: listeners[0]: a TCP listener needs tls: { certificate: FILE, private_key: FILE "
                 "}");
-    refused_one(MINIMAL "limits: { drain: 5 }\n",
-                "4: limits.drain: found \"5\"; allowed: a number with ms, s, m or h, such as 250ms, "
-                "1s, 2m");
+    refused_one(
+        MINIMAL "limits: { drain: 5 }\n",
+        "4: limits.drain: found \"5\"; allowed: a number with ms, s, m or h, such as 250ms, "
+        "1s, 2m");
     refused_one(MINIMAL "group: { recovery: { retries: -2 } }\n",
                 "4: group.recovery.retries: found -2; allowed: -1 (for ever), 0 (off) or a count");
 }
@@ -273,10 +275,10 @@ static void test_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_minimal),          cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_names_and_types),  cmocka_unit_test(test_several_at_once),
-        cmocka_unit_test(test_members),          cmocka_unit_test(test_meaning),
-        cmocka_unit_test(test_missing_file),     cmocka_unit_test(test_place),
+        cmocka_unit_test(test_minimal),         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_names_and_types), cmocka_unit_test(test_several_at_once),
+        cmocka_unit_test(test_members),         cmocka_unit_test(test_meaning),
+        cmocka_unit_test(test_missing_file),    cmocka_unit_test(test_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
