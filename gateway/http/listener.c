@@ -417,9 +417,14 @@ kw_status gw_listeners_reload(struct gw_listener_set *set, char *error, size_t e
 
 int gw_listeners_port(const struct gw_listener_set *set)
 {
+    return gw_listeners_port_of(set, GW_FACE_API);
+}
+
+int gw_listeners_port_of(const struct gw_listener_set *set, enum gw_face face)
+{
     for (const struct listener *listener = set->listeners; listener; listener = listener->next) {
         const struct sockaddr_storage *at = &listener->address.storage;
-        if (listener->face != GW_FACE_API || listener->address.unix_socket)
+        if (listener->face != face || listener->address.unix_socket)
             continue;
         return ntohs(at->ss_family == AF_INET ? ((const struct sockaddr_in *)at)->sin_port
                                               : ((const struct sockaddr_in6 *)at)->sin6_port);
