@@ -64,6 +64,15 @@ static struct store_request *cut_chain(struct store_request **list)
     return chain;
 }
 
+static void free_chain(struct store_request *chain)
+{
+    while (chain) {
+        struct store_request *next = chain->next;
+        store_request_free(chain);
+        chain = next;
+    }
+}
+
 /** Sends every answer of `list` off, one call per loop. A chain that its loop does not take now is
  *  kept in `*parked`, one list of chains' requests, and sent again later. */
 static void answer(struct store *store, struct store_request *list, struct store_request **parked)
@@ -76,7 +85,10 @@ static void answer(struct store *store, struct store_request *list, struct store
             continue;
         }
         struct store_request *chain = cut_chain(&list);
-        if (store->post(chain->loop, deliver, chain) != KW_OK) {
+        kw_status status = store->post(chain->loop, deliver, chain);
+        if (status == KW_E_UNAVAILABLE) {
+            free_chain(chain); /* the loop has ended: nobody waits any more */
+        } else if (status != KW_OK) {
             struct store_request **end = parked;
             while (*end)
                 end = &(*end)->next;
@@ -99,11 +111,8 @@ static void settle_parked(struct store *store, struct store_request **parked)
         nanosleep(&(struct timespec){.tv_nsec = PARK_RETRY_MS * 1000000L}, NULL);
         answer_parked(store, parked);
     }
-    while (*parked) {
-        struct store_request *req = *parked;
-        *parked = req->next;
-        store_request_free(req);
-    }
+    free_chain(*parked);
+    *parked = NULL;
 }
 
 /* --- the writer --------------------------------------------------------------------------------
