@@ -35,10 +35,10 @@
 #define LOOKUPS_MAX 16    /* keys being fetched from the store */
 #define OPS_MAX     65536 /* of one request: bounds the response */
 #define ELEMENT_MAX 262144
-#define RETRY_MS    2
+#define RETRY_MS    2   /* between tries of a busy pool */
+#define WATCH_MS    250 /* between looks whether the client is still there */
 
-/* One operation, in an arena of its own. It has a reference of the request while it is with the
- * vault or the pool. */
+/* One operation, in an arena of its own. */
 struct slot {
     struct gw_call call;
     struct gw_arena *arena;
@@ -51,6 +51,9 @@ struct slot {
     struct slot *next_stalled;
 };
 
+/* In the request's arena, of which it holds a reference from begin to `end_batch`: the client may
+ * go, or the protocol side may answer for itself (a body that is cut short or late), while
+ * operations are on their way. */
 struct batch {
     struct gw_request *req;
     struct gw_split split;
@@ -62,7 +65,6 @@ struct batch {
     unsigned lookups;
     struct slot *stalled_first, *stalled_last; /* the pool was busy: to be submitted again */
     struct event *timer;
-    bool timer_set;
     struct kw_span input; /* of the body, not cut yet */
     uint8_t *held;        /* what `input` points into when it outlives its piece */
     size_t received;
@@ -72,6 +74,12 @@ struct batch {
 };
 
 static void pump(struct batch *batch);
+
+/* Nobody waits for the answer any more. */
+static bool gone(const struct batch *batch)
+{
+    return batch->req->detached || batch->req->replied;
+}
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
@@ -88,28 +96,18 @@ static void slot_free(struct slot *slot)
     gw_arena_destroy(slot->arena);
 }
 
-/* Everything but the output. Nothing may be outstanding. */
-static void clear(struct batch *batch)
+/* The end, whichever way it came. Nothing may be outstanding; the batch is gone after. */
+static void end_batch(struct batch *batch)
 {
+    struct gw_request *req = batch->req;
     for (; batch->head < batch->tail; batch->head++)
         slot_free(batch->ring[batch->head % WINDOW]);
-    batch->stalled_first = batch->stalled_last = NULL;
     gw_split_free(&batch->split);
-    wipe_free(batch->held);
-    batch->held = NULL;
-    batch->input = (struct kw_span){0};
-    if (batch->timer)
-        event_free(batch->timer);
-    batch->timer = NULL;
-}
-
-/* Runs with the request's end when no answer was given: the client went away. The batch stands as
- * the reply's body until there is one. */
-static void release(void *body)
-{
-    struct batch *batch = body;
-    clear(batch);
     gw_out_free(&batch->out);
+    wipe_free(batch->held);
+    event_free(batch->timer);
+    req->route_data = NULL;
+    gw_request_unref(req);
 }
 
 static void stop(struct batch *batch)
@@ -180,14 +178,12 @@ static void on_done(struct pool_op *op)
 {
     struct slot *slot = op->owner;
     struct batch *batch = slot->batch;
-    struct gw_request *req = batch->req;
     batch->outstanding--;
     if (op->lane.status == KW_E_BUSY && kw_now_ns() < op->deadline_ns)
         stall(slot);
     else
         slot_end(slot, op->lane.status);
     pump(batch);
-    gw_request_unref(req);
 }
 
 /* False when the pool is busy: the slot is to wait. */
@@ -206,7 +202,6 @@ static bool submit(struct slot *slot)
     kw_status status = pool_submit(gw_loop_port(batch->req->loop), op);
     if (status == KW_OK) {
         batch->outstanding++;
-        gw_request_ref(batch->req);
         return true;
     }
     if (status == KW_E_BUSY && kw_now_ns() < op->deadline_ns)
@@ -229,17 +224,15 @@ static void on_key(void *ctx, kw_status status, struct vault_key *key)
 {
     struct slot *slot = ctx;
     struct batch *batch = slot->batch;
-    struct gw_request *req = batch->req;
     batch->lookups--;
     batch->outstanding--;
     if (status != KW_OK) {
         gw_fault_status(&slot->fault, status, slot->name);
         slot_fail(slot);
-    } else if (!batch->stopped && !req->detached) {
+    } else if (!batch->stopped && !gone(batch)) {
         with_key(slot, vault_key_ref(key));
     }
     pump(batch);
-    gw_request_unref(req);
 }
 
 static void look_up(struct slot *slot)
@@ -253,7 +246,6 @@ static void look_up(struct slot *slot)
     }
     batch->lookups++;
     batch->outstanding++;
-    gw_request_ref(batch->req);
     vault_key_get(vault, batch->req->loop, GW_VAULT, slot->name, slot->version, on_key, slot);
 }
 
@@ -414,67 +406,48 @@ static bool advance(struct batch *batch)
     return false;
 }
 
+static void set_timer(struct batch *batch)
+{
+    int64_t ms = batch->stalled_first ? RETRY_MS : WATCH_MS;
+    struct timeval wait = {.tv_usec = ms * 1000};
+    evtimer_add(batch->timer, &wait);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct batch *batch = arg;
-    struct gw_request *req = batch->req;
-    batch->timer_set = false;
+    set_timer(batch);
     pump(batch);
-    gw_request_unref(req);
 }
 
-/* The pool's queues are full of others' work: look again soon. */
-static void set_timer(struct batch *batch)
+static void answer(struct batch *batch)
 {
-    struct timeval wait = {.tv_usec = RETRY_MS * 1000};
-    if (batch->timer_set)
-        return;
-    if (!batch->timer)
-        batch->timer = evtimer_new(gw_loop_base(batch->req->loop), on_timer, batch);
-    if (!batch->timer || evtimer_add(batch->timer, &wait) != 0) {
-        gw_fault_status(&batch->fault, KW_E_NOMEM, (struct kw_span){0});
-        stop(batch);
-        return;
+    struct gw_request *req = batch->req;
+    struct gw_out *out = &batch->out;
+    gw_out_text(out, "]}");
+    if (batch->stopped) {
+        gw_reply_fault(req, &batch->fault);
+    } else if (out->failed) {
+        gw_reply_nomem(req);
+    } else {
+        char *data = out->data;
+        size_t len = out->len;
+        out->data = NULL; /* it is the reply's now */
+        gw_reply_owned(req, 200, GW_JSON_TYPE, data, len, wipe_free);
     }
-    batch->timer_set = true;
-    gw_request_ref(batch->req);
 }
 
-static void unset_timer(struct batch *batch)
-{
-    if (!batch->timer_set)
-        return;
-    evtimer_del(batch->timer);
-    batch->timer_set = false;
-    gw_request_unref(batch->req); /* never the last: the caller holds one */
-}
-
-/* Answers when everything is back. True: answered. */
+/* Answers when everything is back. True: the batch is gone. */
 static bool finish(struct batch *batch)
 {
-    struct gw_request *req = batch->req;
     bool whole = batch->ended && batch->input.len == 0 && batch->head == batch->tail;
-    if (batch->out.failed && !batch->stopped) {
-        gw_fault_status(&batch->fault, KW_E_NOMEM, (struct kw_span){0});
-        stop(batch);
-    }
-    if (batch->outstanding > 0 || (!batch->stopped && !whole))
+    if (batch->outstanding > 0 || (!batch->stopped && !whole && !gone(batch)))
         return false;
-    unset_timer(batch);
-    if (!batch->stopped)
-        gw_out_text(&batch->out, "]}");
-    clear(batch);
-    if (batch->stopped || batch->out.failed) {
-        gw_out_free(&batch->out);
-        if (batch->stopped)
-            gw_reply_fault(req, &batch->fault);
-        else
-            gw_reply_nomem(req);
-    } else {
-        gw_reply_owned(req, 200, GW_JSON_TYPE, batch->out.data, batch->out.len, wipe_free);
-    }
+    if (!gone(batch))
+        answer(batch);
+    end_batch(batch);
     return true;
 }
 
@@ -486,43 +459,48 @@ static void set_pause(struct batch *batch, bool pause)
     batch->req->transport->pause_body(batch->req, pause);
 }
 
-/* Brings everything forward that can move. The caller holds a reference of the request, or is the
- * protocol side. */
+/* Brings everything forward that can move. May end the batch. */
 static void pump(struct batch *batch)
 {
-    if (batch->pumping || batch->req->replied || batch->req->detached)
+    if (batch->pumping)
         return;
     batch->pumping = true;
-    do {
+    bool more = !gone(batch);
+    while (more) {
         emit(batch);
         if (!batch->stopped)
             submit_stalled(batch);
-    } while (advance(batch));
+        more = advance(batch);
+    }
     emit(batch);
-    if (batch->stalled_first && !batch->stopped)
-        set_timer(batch);
+    bool stalled = batch->stalled_first && !batch->stopped;
     batch->pumping = false;
     if (finish(batch))
         return;
-    set_pause(batch, batch->input.len > 0 && !batch->stopped);
+    if (stalled)
+        set_timer(batch);
+    if (!gone(batch))
+        set_pause(batch, batch->input.len > 0 && !batch->stopped);
 }
 
 void gw_batch_begin(struct gw_request *req)
 {
     struct batch *batch = gw_arena_alloc(req->arena, sizeof *batch);
-    if (!batch) {
+    struct event *timer = batch ? evtimer_new(gw_loop_base(req->loop), on_timer, batch) : NULL;
+    if (!timer) {
         gw_reply_nomem(req);
         return;
     }
     batch->req = req;
+    batch->timer = timer;
     if (!gw_authority(req, &batch->authority))
         batch->authority = kw_span_str("localhost");
     gw_split_init(&batch->split, ELEMENT_MAX);
     gw_out_init(&batch->out, NULL, 16384, SIZE_MAX / 4);
     gw_out_text(&batch->out, "{\"results\":[");
+    gw_request_ref(req);
     req->route_data = batch;
-    req->reply.body = (uint8_t *)batch;
-    req->reply.body_free = release;
+    set_timer(batch);
 }
 
 /* Keeps what was not cut behind what was kept before. */
@@ -547,20 +525,23 @@ static bool keep(struct batch *batch, struct kw_span rest, struct kw_span more)
 void gw_batch_piece(struct gw_request *req, struct kw_span piece)
 {
     struct batch *batch = req->route_data;
-    batch->received += piece.len;
-    if (batch->stopped)
+    if (!batch || batch->stopped)
         return;
+    batch->received += piece.len;
     if (batch->received > req->body_max) {
         gw_batch_too_large(req);
         return;
     }
-    gw_request_ref(req);
+    gw_request_ref(req); /* an answer in the middle could be the protocol side's last use of it */
     bool direct = batch->input.len == 0 && !batch->pumping;
     if (direct) {
         batch->input = piece;
         pump(batch);
+        piece = (struct kw_span){0};
     }
-    if (!req->replied && !keep(batch, batch->input, direct ? (struct kw_span){0} : piece)) {
+    /* the input borrows from the piece until it is kept */
+    batch = req->route_data;
+    if (batch && !keep(batch, batch->input, piece)) {
         batch->input = (struct kw_span){0};
         gw_fault_status(&batch->fault, KW_E_NOMEM, (struct kw_span){0});
         stop(batch);
@@ -572,20 +553,18 @@ void gw_batch_piece(struct gw_request *req, struct kw_span piece)
 void gw_batch_end(struct gw_request *req)
 {
     struct batch *batch = req->route_data;
+    if (!batch)
+        return;
     batch->ended = true;
-    gw_request_ref(req);
     pump(batch);
-    gw_request_unref(req);
 }
 
 void gw_batch_too_large(struct gw_request *req)
 {
     struct batch *batch = req->route_data;
-    if (batch->stopped)
+    if (!batch || batch->stopped)
         return;
     gw_fault_status(&batch->fault, KW_E_TOO_LARGE, (struct kw_span){0});
     stop(batch);
-    gw_request_ref(req);
     pump(batch);
-    gw_request_unref(req);
 }
