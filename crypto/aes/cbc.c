@@ -6,56 +6,60 @@
 
 #if KC_HAVE_VAES
 
-/* A lane's place in its message. `left` counts blocks, the stand-in for the last one included. */
-struct lane {
-    const uint8_t *in;
-    const uint8_t *last_block;
-    uint8_t *out;
-    size_t left;
-};
-
+/* A lane's place in its message. Inside a run of steps every busy lane moves on by one block a
+ * step; an idle one reads and writes the same spare block. */
 struct lanes {
-    struct lane lane[KC_AES_LANES];
-    _Alignas(64) uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
+    _Alignas(64) uint64_t in[KC_AES_LANES], out[KC_AES_LANES]; /* addresses */
+    uint64_t stride[KC_AES_LANES];                             /* 16, or 0 for an idle lane */
+    uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
+    size_t left[KC_AES_LANES];         /* blocks, the stand-in for the last one included */
+    const uint8_t *last_block[KC_AES_LANES];
     unsigned rounds;
-    uint8_t unused[16]; /* where an idle lane writes */
+    uint8_t spare[16];
 };
-
-static uint8_t no_input[16],
-    no_output[16]; /* what an idle lane reads and where it writes nothing */
 
 static void lane_take(struct lanes *l, unsigned lane, const struct kc_cbc_message *m,
                       struct kc_cbc_scratch *scratch)
 {
-    l->lane[lane] = (struct lane){m->in, m->last_block, m->out, m->len / 16};
+    l->in[lane] = (uintptr_t)m->in;
+    l->out[lane] = (uintptr_t)m->out;
+    l->stride[lane] = 16;
+    l->left[lane] = m->len / 16;
+    l->last_block[lane] = m->last_block;
     memcpy(l->chain[lane / 4] + 16 * (lane % 4), m->iv, 16);
     kc_aes_lane_set(&scratch->keys, lane, m->key, 0);
 }
 
-static const uint8_t *lane_input(const struct lane *lane)
+static void lane_idle(struct lanes *l, unsigned lane)
 {
-    if (lane->left == 0)
-        return no_input;
-    return lane->left == 1 && lane->last_block ? lane->last_block : lane->in;
+    l->in[lane] = l->out[lane] = (uintptr_t)l->spare;
+    l->stride[lane] = 0;
 }
 
-KC_VAES_INLINE __m512i gather4(const struct lane *lane)
+KC_VAES_INLINE __m128i load_at(uint64_t address)
 {
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)lane_input(&lane[0])));
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)lane_input(&lane[1])), 1);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)lane_input(&lane[2])), 2);
-    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)lane_input(&lane[3])), 3);
+    return _mm_loadu_si128((const __m128i *)(uintptr_t)address);
 }
 
-KC_VAES_INLINE void scatter4(const struct lane *lane, uint8_t *unused, __m512i v)
+KC_VAES_INLINE __m512i gather4(const uint64_t *in)
 {
-    _mm_storeu_si128((__m128i *)(lane[0].left ? lane[0].out : unused), _mm512_castsi512_si128(v));
-    _mm_storeu_si128((__m128i *)(lane[1].left ? lane[1].out : unused),
-                     _mm512_extracti32x4_epi32(v, 1));
-    _mm_storeu_si128((__m128i *)(lane[2].left ? lane[2].out : unused),
-                     _mm512_extracti32x4_epi32(v, 2));
-    _mm_storeu_si128((__m128i *)(lane[3].left ? lane[3].out : unused),
-                     _mm512_extracti32x4_epi32(v, 3));
+    __m512i v = _mm512_castsi128_si512(load_at(in[0]));
+    v = _mm512_inserti32x4(v, load_at(in[1]), 1);
+    v = _mm512_inserti32x4(v, load_at(in[2]), 2);
+    return _mm512_inserti32x4(v, load_at(in[3]), 3);
+}
+
+KC_VAES_INLINE void scatter4(const uint64_t *out, __m512i v)
+{
+    _mm_storeu_si128((__m128i *)(uintptr_t)out[0], _mm512_castsi512_si128(v));
+    _mm_storeu_si128((__m128i *)(uintptr_t)out[1], _mm512_extracti32x4_epi32(v, 1));
+    _mm_storeu_si128((__m128i *)(uintptr_t)out[2], _mm512_extracti32x4_epi32(v, 2));
+    _mm_storeu_si128((__m128i *)(uintptr_t)out[3], _mm512_extracti32x4_epi32(v, 3));
+}
+
+KC_VAES_INLINE void advance8(uint64_t *at, const uint64_t *stride)
+{
+    _mm512_store_si512(at, _mm512_add_epi64(_mm512_load_si512(at), _mm512_load_si512(stride)));
 }
 
 /* `steps` blocks in every lane of VECTORS vectors. */
@@ -68,34 +72,51 @@ KC_VAES_INLINE void scatter4(const struct lane *lane, uint8_t *unused, __m512i v
             _mm512_load_si512(l->chain[v]);                                                        \
         for (size_t step = 0; step < steps; step++) {                                              \
             KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] =                            \
-                _mm512_xor_si512(state[v], gather4(&l->lane[4 * v]));                              \
+                _mm512_xor_si512(state[v], gather4(&l->in[4 * v]));                                \
             kc_aes_lanes_encrypt(state, &scratch->keys, l->rounds, VECTORS);                       \
-            KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)                                       \
-                scatter4(&l->lane[4 * v], l->unused, state[v]);                                    \
-            for (unsigned i = 0; i < 4 * VECTORS; i++) {                                           \
-                if (l->lane[i].left == 0)                                                          \
-                    continue;                                                                      \
-                l->lane[i].in += 16;                                                               \
-                l->lane[i].out += 16;                                                              \
-                l->lane[i].left--;                                                                 \
+            KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) scatter4(&l->out[4 * v], state[v]);   \
+            for (unsigned i = 0; i < 4 * VECTORS; i += 8) {                                        \
+                advance8(&l->in[i], &l->stride[i]);                                                \
+                advance8(&l->out[i], &l->stride[i]);                                               \
             }                                                                                      \
         }                                                                                          \
         KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)                                           \
             _mm512_store_si512(l->chain[v], state[v]);                                             \
     }
 
-ENCRYPT_BODY(1)
+ENCRYPT_BODY(2)
 ENCRYPT_BODY(4)
 ENCRYPT_BODY(8)
 
-/* Blocks until the first busy lane is done. */
-static size_t shortest(const struct lanes *l, unsigned used)
+/* Blocks until some busy lane ends or comes to its stand-in block; 0 when all are idle. A lane at
+ * its stand-in is pointed to it. */
+static size_t next_steps(struct lanes *l, unsigned used)
 {
     size_t steps = SIZE_MAX;
-    for (unsigned i = 0; i < used; i++)
-        if (l->lane[i].left > 0 && l->lane[i].left < steps)
-            steps = l->lane[i].left;
+    for (unsigned i = 0; i < used; i++) {
+        size_t left = l->left[i];
+        if (left == 0)
+            continue;
+        if (l->last_block[i]) {
+            if (left == 1)
+                l->in[i] = (uintptr_t)l->last_block[i];
+            else
+                left--;
+        }
+        steps = left < steps ? left : steps;
+    }
     return steps == SIZE_MAX ? 0 : steps;
+}
+
+static void account(struct lanes *l, unsigned used, size_t steps)
+{
+    for (unsigned i = 0; i < used; i++) {
+        if (l->left[i] == 0)
+            continue;
+        l->left[i] -= steps;
+        if (l->left[i] == 0)
+            lane_idle(l, i);
+    }
 }
 
 static size_t next_of(const struct kc_cbc_message *messages, size_t n, size_t from, unsigned rounds)
@@ -112,26 +133,27 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
     struct lanes l;
     memset(&l, 0, sizeof l);
     l.rounds = rounds;
-    size_t next = next_of(messages, n, 0, rounds);
+    for (unsigned i = 0; i < KC_AES_LANES; i++)
+        lane_idle(&l, i);
+    size_t next = next_of(messages, n, 0, rounds), steps;
     unsigned used = 0;
-    for (;;) {
+    do {
         for (unsigned i = 0; i < KC_AES_LANES && next < n; i++) {
-            if (l.lane[i].left > 0)
+            if (l.left[i] > 0)
                 continue;
             lane_take(&l, i, &messages[next], scratch);
             next = next_of(messages, n, next + 1, rounds);
             used = i + 1 > used ? i + 1 : used;
         }
-        size_t steps = shortest(&l, used);
-        if (steps == 0)
-            break;
-        if (used <= 4)
-            encrypt_1(&l, scratch, steps);
+        steps = next_steps(&l, used);
+        if (used <= 8)
+            encrypt_2(&l, scratch, steps);
         else if (used <= 16)
             encrypt_4(&l, scratch, steps);
         else
             encrypt_8(&l, scratch, steps);
-    }
+        account(&l, used, steps);
+    } while (steps > 0);
     kw_wipe(&l, sizeof l);
 }
 

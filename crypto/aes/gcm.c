@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "crypto/aes/gcm_bulk.h"
 #include "crypto/aes/ghash.h"
 #include "crypto/aes/target.h"
 #include "crypto/base/secret.h"
@@ -88,14 +89,20 @@ static __mmask64 low_bits(size_t n)
     return n >= 64 ? ~0ULL : (1ULL << n) - 1;
 }
 
+/* What the bulk path did of a message before the chunks: bytes, and GHASH up to there. */
+struct progress {
+    size_t done;
+    __m128i hash;
+};
+
 KC_VAES static void add_message(struct stream *stream, const struct kc_gcm_message *m,
-                                uint8_t *tag_mask)
+                                uint8_t *tag_mask, size_t skip)
 {
     __m128i j0 =
         _mm_insert_epi32(_mm_maskz_loadu_epi8(0x0fff, m->iv), (int)__builtin_bswap32(1), 3);
     const __m128i last = _mm_set_epi32(-1, 0, 0, 0);
     struct chunk *c = stream_next(stream, m->key->rounds);
-    size_t head = m->len < 48 ? m->len : 48;
+    size_t head = skip > 0 ? 0 : m->len < 48 ? m->len : 48;
     /* masked-off bytes are never touched, so a pointer before the buffer is only an address */
     *c = (struct chunk){m->key,
                         low_bits(head) << 16,
@@ -103,8 +110,9 @@ KC_VAES static void add_message(struct stream *stream, const struct kc_gcm_messa
                         (uint8_t *)((uintptr_t)m->out - 16),
                         tag_mask,
                         j0};
-    uint32_t counter = 5; /* the chunk above took 1..4 */
-    for (size_t done = head; done < m->len; done += 64, counter += 4) {
+    size_t done = skip > 0 ? skip : head;
+    uint32_t counter = (uint32_t)(done / 16) + 2;
+    for (; done < m->len; done += 64, counter += 4) {
         c = stream_next(stream, m->key->rounds);
         __m128i count = _mm_set1_epi32((int)__builtin_bswap32(counter));
         *c = (struct chunk){m->key,       low_bits(m->len - done),
@@ -113,51 +121,53 @@ KC_VAES static void add_message(struct stream *stream, const struct kc_gcm_messa
     }
 }
 
+#define BUFFER_BLOCKS 32
+
+/* `len` bytes to a buffer, zero-padded to whole vectors. */
+KC_VAES_INLINE void copy_padded(uint8_t *to, const uint8_t *from, size_t len)
+{
+    for (size_t i = 0; i < len; i += 64)
+        _mm512_storeu_si512(to + i, _mm512_maskz_loadu_epi8(low_bits(len - i), from + i));
+}
+
 /* Whole blocks straight from the data, a last partial block through a zeroed buffer. */
 KC_VAES_INLINE __m128i ghash_data(const struct kc_aes_schedule *key, __m128i state,
                                   const uint8_t *data, size_t len)
 {
-    while (len >= 256) {
-        state = kc_ghash_blocks(key, state, data, 16);
-        data += 256;
-        len -= 256;
+    for (; len >= 16 * KC_GHASH_POWERS; len -= 16 * KC_GHASH_POWERS) {
+        state = kc_ghash_blocks(key, state, data, KC_GHASH_POWERS);
+        data += 16 * KC_GHASH_POWERS;
     }
-    if (len > 0) {
-        uint8_t block[256];
-        size_t blocks = (len + 15) / 16;
-        if (len % 16 == 0)
-            return kc_ghash_blocks(key, state, data, blocks);
-        for (size_t i = 0; i < blocks; i += 4)
-            _mm512_storeu_si512(block + 16 * i,
-                                _mm512_maskz_loadu_epi8(low_bits(len - 16 * i), data + 16 * i));
-        state = kc_ghash_blocks(key, state, block, blocks);
-    }
-    return state;
+    if (len == 0)
+        return state;
+    uint8_t block[16 * BUFFER_BLOCKS];
+    copy_padded(block, data, len);
+    return kc_ghash_blocks(key, state, block, (len + 15) / 16);
 }
 
-/* GHASH over aad, ciphertext and lengths. Short messages take one pass and one reduction. */
-KC_VAES static __m128i authenticate(const struct kc_gcm_message *m, const uint8_t *cipher)
+/* GHASH over aad, what is left of the ciphertext, and the lengths. Short messages take one pass and
+ * one reduction. */
+KC_VAES static __m128i authenticate(const struct kc_gcm_message *m, const uint8_t *cipher,
+                                    const struct progress *progress)
 {
-    uint8_t block[256];
+    uint8_t block[16 * BUFFER_BLOCKS];
     uint64_t lengths[2] = {__builtin_bswap64((uint64_t)m->aad_len * 8),
                            __builtin_bswap64((uint64_t)m->len * 8)};
-    size_t aad_blocks = (m->aad_len + 15) / 16, blocks = (m->len + 15) / 16;
-    __m128i state = _mm_setzero_si128();
-    if (aad_blocks + blocks <= 12) { /* whole vectors may be stored behind the last block */
-        for (size_t i = 0; i < aad_blocks; i += 4)
-            _mm512_storeu_si512(
-                block + 16 * i,
-                _mm512_maskz_loadu_epi8(low_bits(m->aad_len - 16 * i), m->aad + 16 * i));
-        for (size_t i = 0; i < blocks; i += 4)
-            _mm512_storeu_si512(
-                block + 16 * (aad_blocks + i),
-                _mm512_maskz_loadu_epi8(low_bits(m->len - 16 * i), cipher + 16 * i));
-        memcpy(block + 16 * (aad_blocks + blocks), lengths, 16);
-        return kc_ghash_blocks(m->key, state, block, aad_blocks + blocks + 1);
+    size_t left = m->len - progress->done;
+    size_t aad_len = progress->done > 0 ? 0 : m->aad_len; /* the bulk path took the aad */
+    size_t aad_blocks = (aad_len + 15) / 16, blocks = (left + 15) / 16;
+    __m128i state = progress->hash;
+    cipher += progress->done;
+    if (aad_blocks + blocks > BUFFER_BLOCKS - 4) { /* room for whole vectors behind the end */
+        state = ghash_data(m->key, state, m->aad, aad_len);
+        state = ghash_data(m->key, state, cipher, left);
+        aad_blocks = blocks = 0;
+    } else {
+        copy_padded(block, m->aad, aad_len);
+        copy_padded(block + 16 * aad_blocks, cipher, left);
     }
-    state = ghash_data(m->key, state, m->aad, m->aad_len);
-    state = ghash_data(m->key, state, cipher, m->len);
-    return kc_ghash_blocks(m->key, state, (const uint8_t *)lengths, 1);
+    memcpy(block + 16 * (aad_blocks + blocks), lengths, 16);
+    return kc_ghash_blocks(m->key, state, block, aad_blocks + blocks + 1);
 }
 
 KC_VAES static void finish(struct kc_gcm_message *m, __m128i hash, const uint8_t *tag_mask,
@@ -184,14 +194,23 @@ KC_VAES void kc_gcm_run(struct kc_gcm_message *messages, size_t n, int decrypt)
     for (size_t first = 0; first < n; first += WIDTH) {
         size_t count = n - first < WIDTH ? n - first : WIDTH;
         __m128i hashes[WIDTH];
-        /* the ciphertext is hashed before it is overwritten in place, or after it is made */
-        for (size_t i = 0; decrypt && i < count; i++)
-            hashes[i] = authenticate(&messages[first + i], messages[first + i].in);
+        struct progress progress[WIDTH];
+        for (size_t i = 0; i < count; i++) {
+            struct kc_gcm_message *m = &messages[first + i];
+            progress[i] = (struct progress){0, _mm_setzero_si128()};
+            if (m->len >= KC_GCM_BULK) {
+                progress[i].hash = ghash_data(m->key, progress[i].hash, m->aad, m->aad_len);
+                progress[i].done = kc_gcm_bulk(m, decrypt, &progress[i].hash);
+            }
+            /* the ciphertext is hashed before it is overwritten in place, or after it is made */
+            if (decrypt)
+                hashes[i] = authenticate(m, m->in, &progress[i]);
+        }
         for (size_t i = 0; i < count; i++)
-            add_message(&stream, &messages[first + i], tag_masks[i]);
+            add_message(&stream, &messages[first + i], tag_masks[i], progress[i].done);
         stream_flush(&stream);
         for (size_t i = 0; !decrypt && i < count; i++)
-            hashes[i] = authenticate(&messages[first + i], messages[first + i].out);
+            hashes[i] = authenticate(&messages[first + i], messages[first + i].out, &progress[i]);
         for (size_t i = 0; i < count; i++)
             finish(&messages[first + i], hashes[i], tag_masks[i], decrypt);
     }

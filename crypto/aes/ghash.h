@@ -45,7 +45,7 @@ KC_VAES_INLINE __m128i kc_xor_lanes(__m512i v)
     return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-/** state' = GHASH of `count` (1..16) whole blocks at `data`, continued from `state` (reflected).
+/** state' = GHASH of `count` (1..32) whole blocks at `data`, continued from `state` (reflected).
  *  `data` needs 16 * count readable bytes. */
 KC_VAES_INLINE __m128i kc_ghash_blocks(const struct kc_aes_schedule *key, __m128i state,
                                        const uint8_t *data, size_t count)

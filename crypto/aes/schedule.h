@@ -5,13 +5,13 @@
 #include <stdint.h>
 
 #define KC_AES_MAX_ROUND_KEYS 15
-#define KC_GHASH_POWERS       16
+#define KC_GHASH_POWERS       32
 
 struct kc_aes_schedule {
     _Alignas(64) uint8_t enc[KC_AES_MAX_ROUND_KEYS][16];
     uint8_t dec[KC_AES_MAX_ROUND_KEYS][16]; /* equivalent inverse cipher, in the order of use */
-    /* H^16 .. H^1 in the representation of crypto/aes/ghash.h: block i of the last m takes entry
-     * 16 - m + i, so that one unaligned load fits any m */
+    /* H^32 .. H^1 in the representation of crypto/aes/ghash.h: block i of the last m takes entry
+     * 32 - m + i, so that one unaligned load fits any m */
     uint8_t powers[KC_GHASH_POWERS][16];
     unsigned rounds; /* 10, 12, 14 */
 };
