@@ -3,7 +3,8 @@
 
 #include "crypto/aes/lanes32.h"
 
-#define KC_KW_MAX_INPUT 4096 /* bytes of one message; longer ones take the single path */
+#define KC_KW_MAX_INPUT                                                                            \
+    2560 /* bytes of one message: a wrapped RSA-4096 key; longer ones go alone */
 
 /** One message. For a wrap `in` holds the key bytes and `out` gets the wrapped ones; for an unwrap
  * the other way round. The caller has checked lengths and room: KW   wrap: len % 8 == 0, 16 <= len;
