@@ -62,8 +62,10 @@ kw_status sqlite_conn_status(struct sqlite_conn *conn, int rc)
     if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
         return KW_OK;
     enum store_fault fault = fault_of(conn->db, rc);
-    if (fault > conn->fault)
+    if (fault > conn->fault) {
         conn->fault = fault;
+        snprintf(conn->fault_text, sizeof conn->fault_text, "%s (%d)", sqlite3_errstr(rc), rc);
+    }
     if (rc == SQLITE_IOERR_NOMEM)
         return KW_E_NOMEM;
     switch (rc & 0xff) {

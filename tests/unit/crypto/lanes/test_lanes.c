@@ -136,8 +136,7 @@ static void every_algorithm_there_and_back(void **state)
     }
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------- */
+/* --- refusals --- */
 
 static kw_status shape_of(const struct kc_key *key, enum kw_alg alg, enum kw_kind kind,
                           size_t in_len, size_t iv_len)
@@ -317,8 +316,7 @@ static void cbc_padding_is_checked(void **state)
     }
 }
 
-/* --- faults
- * ----------------------------------------------------------------------------------------- */
+/* --- faults --- */
 
 static unsigned faulty_bit;
 static bool faulty_second, faulty_swap;
@@ -422,8 +420,30 @@ static void wrong_private_results_never_leave(void **state)
     }
 }
 
-/* --- threads
- * ---------------------------------------------------------------------------------------- */
+/* --- threads --- */
+
+static void faulty_run(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *room)
+{
+    kc_openssl_gcm(ops, n, room);
+    ops[0]->tag[3] ^= 1;
+}
+
+/* A kernel that is wrong on this machine stops the start, also when the second path saves the day.
+ */
+static void selftest_refuses_a_wrong_kernel(void **state)
+{
+    (void)state;
+    static const struct kc_kernel wrong = {.name = "wrong", .width = 1, .run = faulty_run};
+    assert_int_equal(kc_selftest(), KW_OK);
+    kc_dispatch_set(KC_SHAPE_AES_GCM, &wrong);
+    assert_int_equal(kc_selftest(), KW_E_INTERNAL);
+    kc_dispatch_set(KC_SHAPE_AES_GCM, NULL);
+    faulty_bit = 5;
+    kc_dispatch_set(KC_SHAPE_RSA2048_PRIVATE, &faulty);
+    assert_int_equal(kc_selftest(), KW_E_INTERNAL);
+    kc_dispatch_set(KC_SHAPE_RSA2048_PRIVATE, NULL);
+    assert_int_equal(kc_selftest(), KW_OK);
+}
 
 struct worker {
     pthread_t thread;
@@ -520,6 +540,7 @@ int main(void)
         cmocka_unit_test(changed_ciphertexts),
         cmocka_unit_test(cbc_padding_is_checked),
         cmocka_unit_test(wrong_private_results_never_leave),
+        cmocka_unit_test(selftest_refuses_a_wrong_kernel),
         cmocka_unit_test(threads_share_keys),
         cmocka_unit_test(table_says_sensible_things),
         cmocka_unit_test(cpu_word_is_checked),
