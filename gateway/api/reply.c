@@ -50,23 +50,14 @@ static const char *client_id(struct gw_request *req)
     return gw_arena_strndup(req->arena, (const char *)id.data, id.len);
 }
 
+/* The constant ones (cache-control and the like) are the protocol side's. */
 static void common_headers(struct gw_request *req)
 {
     gw_reply_header(req, "x-ms-request-id", req->id);
     const char *id = client_id(req);
     if (id)
         gw_reply_header(req, "x-ms-client-request-id", id);
-    if (req->route && req->route->face != GW_FACE_API) {
-        gw_reply_header(req, "cache-control", "no-store");
-        gw_reply_header(req, "x-content-type-options", "nosniff");
-        return;
-    }
     gw_reply_header(req, "x-ms-keyvault-service-version", KEYWARD_VERSION);
-    gw_reply_header(req, "cache-control", "no-cache");
-    gw_reply_header(req, "pragma", "no-cache");
-    gw_reply_header(req, "expires", "-1");
-    gw_reply_header(req, "x-content-type-options", "nosniff");
-    gw_reply_header(req, "strict-transport-security", "max-age=31536000;includeSubDomains");
 }
 
 void gw_reply_owned(struct gw_request *req, int status, const char *content_type, void *body,
