@@ -69,11 +69,12 @@ static void print_members(const json_t *members)
            (int)state_width, "STATE", "IN FLIGHT", "WAITING", "DONE", "FAILED", "REASON");
     json_array_foreach(members, i, member)
     {
-        printf("%-*s  %-6s  %-*s  %9lld  %7lld  %10lld  %8lld  %s\n", (int)name_width,
+        const char *reason = text_of(member, "reason");
+        printf("%-*s  %-6s  %-*s  %9lld  %7lld  %10lld  %8lld%s%s\n", (int)name_width,
                text_of(member, "name"), text_of(member, "type"), (int)state_width,
                text_of(member, "state"), number_of(member, "in_flight"),
                number_of(member, "queued"), number_of(member, "operations"),
-               number_of(member, "failed"), text_of(member, "reason"));
+               number_of(member, "failed"), *reason ? "  " : "", reason);
     }
 }
 

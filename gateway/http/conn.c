@@ -16,6 +16,7 @@
 #define WRITES_PER_TURN  16 /* produce calls */
 #define RECORD           16384
 #define LINGER_NS        KW_S(2) /* how long input is dropped after the last word */
+#define LINGER_DRAIN_NS  KW_MS(400)
 #define LINGER_BYTES_MAX (4u << 20)
 
 static const char h2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -438,7 +439,8 @@ static bool still_in_time(struct gw_conn *conn, int64_t now)
             return false;
         return conn->protocol->tick(conn->proto, now);
     case GW_CONN_CLOSING:
-        return now - conn->closing_ns < LINGER_NS;
+        return now - conn->closing_ns <
+               (gw_loop_draining(conn->group->loop) ? LINGER_DRAIN_NS : LINGER_NS);
     default:
         return true;
     }

@@ -157,7 +157,15 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         else if (stream && end)
             gw_h2_stream_end(stream);
         break;
+    case NGHTTP2_RST_STREAM:
+        if (!gw_bucket_take(&h2->limits.client_resets, 1, now_of(h2)))
+            return fail(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+        break;
     case NGHTTP2_DATA:
+        /* nothing but padding is as empty as nothing */
+        if (!end && frame->hd.length > 0 && frame->hd.length == frame->data.padlen &&
+            !gw_bucket_take(&h2->limits.empty, 1, now_of(h2)))
+            return fail(h2, NGHTTP2_ENHANCE_YOUR_CALM);
         stream = end ? stream_of(session, frame->hd.stream_id) : NULL;
         if (stream)
             gw_h2_stream_end(stream);
@@ -260,7 +268,8 @@ static void prepare(void)
     nghttp2_option_set_max_outbound_ack(options, GW_H2_ACKS_QUEUED_MAX);
     nghttp2_option_set_max_settings(options, GW_H2_SETTINGS_ENTRIES_MAX);
     nghttp2_option_set_max_continuations(options, GW_H2_CONTINUATIONS_MAX);
-    nghttp2_option_set_stream_reset_rate_limit(options, GW_H2_RESET_BURST, GW_H2_RESET_RATE);
+    /* behind our own count, which ends the connection at once and with the right code */
+    nghttp2_option_set_stream_reset_rate_limit(options, 2 * GW_H2_RESET_BURST, GW_H2_RESET_RATE);
 }
 
 static bool open_session(struct gw_h2 *h2)
@@ -355,7 +364,10 @@ static size_t h2_produce(void *proto, uint8_t *out, size_t cap)
 static bool h2_wants_read(const void *proto)
 {
     const struct gw_h2 *h2 = proto;
-    return !h2->terminated && h2->queued_bytes < QUEUED_BYTES_MAX;
+    /* only while the socket is full: where the client's windows are what holds answers back, its
+     * window updates must get in (the number of streams bounds what waits then) */
+    bool full = h2->conn->pending.len > 0 && h2->queued_bytes > QUEUED_BYTES_MAX;
+    return !h2->terminated && !full;
 }
 
 static bool h2_finished(const void *proto)

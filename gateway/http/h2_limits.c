@@ -39,6 +39,7 @@ void gw_h2_limits_init(struct gw_h2_limits *limits, int64_t now_ns)
     memset(limits, 0, sizeof *limits);
     gw_bucket_init(&limits->glitches, 100, 10 * MINUTE, now_ns);
     gw_bucket_init(&limits->resets, GW_H2_RESET_BURST, GW_H2_RESET_RATE * MINUTE, now_ns);
+    gw_bucket_init(&limits->client_resets, GW_H2_RESET_BURST, GW_H2_RESET_RATE * MINUTE, now_ns);
     gw_bucket_init(&limits->settings, 10, 10, now_ns);
     gw_bucket_init(&limits->pings, 200, 50 * MINUTE, now_ns);
     gw_bucket_init(&limits->empty, 10, MINUTE, now_ns);

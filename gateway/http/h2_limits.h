@@ -37,7 +37,10 @@ bool gw_bucket_take(struct gw_bucket *bucket, int64_t count, int64_t now_ns);
 #define GW_H2_SEEN 256 /* must be a power of two */
 
 struct gw_h2_limits {
-    struct gw_bucket glitches, resets, settings, pings, empty;
+    struct gw_bucket glitches;
+    struct gw_bucket resets; /* by us, because of what the client did */
+    struct gw_bucket client_resets;
+    struct gw_bucket settings, pings, empty;
     uint64_t streams; /* opened by the client */
     uint64_t priorities, window_updates, data_sent;
     int32_t highest;          /* stream id */

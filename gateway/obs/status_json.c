@@ -85,7 +85,7 @@ static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
 
 static char *dump(json_t *json, size_t *len)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     *len = text ? strlen(text) : 0;
     return text;

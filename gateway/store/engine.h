@@ -78,6 +78,8 @@ struct store_engine_type {
     void (*rollback)(struct store_engine *engine);
     /** What the last failed begin, change, commit, tidy or probe says about the medium. */
     enum store_fault (*fault)(const struct store_engine *engine);
+    /** The same for the log, in the engine's own words; valid until its next call. */
+    const char *(*fault_text)(const struct store_engine *engine);
     /** Housekeeping between transactions, after the answers were sent (SQLite: checkpoints). */
     kw_status (*tidy)(struct store_engine *engine);
     /** Writes something of notable size and makes it durable: is there room again? */

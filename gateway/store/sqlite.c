@@ -79,6 +79,11 @@ static enum store_fault fault(const struct store_engine *base)
     return ((const struct sqlite_engine *)base)->writer.fault;
 }
 
+static const char *fault_text(const struct store_engine *base)
+{
+    return ((const struct sqlite_engine *)base)->writer.fault_text;
+}
+
 static kw_status tidy(struct store_engine *base)
 {
     struct sqlite_engine *engine = of(base);
@@ -139,6 +144,7 @@ static const struct store_engine_type sqlite_type = {
     .commit = commit,
     .rollback = rollback,
     .fault = fault,
+    .fault_text = fault_text,
     .tidy = tidy,
     .probe = probe,
     .query = query,

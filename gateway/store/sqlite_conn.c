@@ -5,6 +5,33 @@
 
 #define BUSY_TIMEOUT_MS 5000 /* only an operator's own sqlite3 shell can hold the lock */
 
+static int last_errno(sqlite3_file *file)
+{
+    int why = 0;
+    if (!file || !file->pMethods ||
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why) != SQLITE_OK)
+        return 0;
+    return why;
+}
+
+/** Did a write fail for want of room, by what the system said of the log and of the database? */
+static bool no_room(sqlite3 *db)
+{
+    static const int which[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    bool full = false;
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3_file *file = NULL;
+        if (sqlite3_file_control(db, "main", which[i], &file) != SQLITE_OK)
+            return false;
+        int why = last_errno(file);
+        if (why == EFBIG || why == EDQUOT || why == ENOSPC)
+            full = true;
+        else if (why != 0)
+            return false;
+    }
+    return full;
+}
+
 /* A write that met EFBIG or EDQUOT is a full disk by another name; SQLite reports it as an I/O
  * error. Every other write or fsync error is lost ground: the kernel may have dropped the pages and
  * will report the next fsync as good, so nothing may be retried on this file. */
@@ -13,11 +40,8 @@ static enum store_fault fault_of(sqlite3 *db, int rc)
     int code = rc & 0xff;
     if (code == SQLITE_FULL)
         return STORE_FAULT_FULL;
-    if (rc == SQLITE_IOERR_WRITE) {
-        int why = sqlite3_system_errno(db);
-        if (why == EFBIG || why == EDQUOT || why == ENOSPC)
-            return STORE_FAULT_FULL;
-    }
+    if (rc == SQLITE_IOERR_WRITE && no_room(db))
+        return STORE_FAULT_FULL;
     if (rc == SQLITE_IOERR_NOMEM)
         return STORE_FAULT_NONE;
     switch (code) {
@@ -38,8 +62,10 @@ kw_status sqlite_conn_status(struct sqlite_conn *conn, int rc)
     if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
         return KW_OK;
     enum store_fault fault = fault_of(conn->db, rc);
-    if (fault > conn->fault)
+    if (fault > conn->fault) {
         conn->fault = fault;
+        snprintf(conn->fault_text, sizeof conn->fault_text, "%s (%d)", sqlite3_errstr(rc), rc);
+    }
     if (rc == SQLITE_IOERR_NOMEM)
         return KW_E_NOMEM;
     switch (rc & 0xff) {

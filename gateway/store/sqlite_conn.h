@@ -12,6 +12,7 @@ struct sqlite_conn {
     sqlite3 *db;
     sqlite3_stmt *statements[SQLITE_STATEMENTS_MAX];
     enum store_fault fault; /* the gravest since the owner last cleared it */
+    char fault_text[128];   /* of the last failure that was one */
 };
 
 /** Opens `path` with WAL, synchronous=FULL and the other settings; `reader` makes it query-only. */

@@ -56,8 +56,8 @@ typedef void store_done_fn(void *ctx, struct store_result *result); /* the resul
  *  KW_E_FORBIDDEN a directory that everybody may write, KW_E_IO. Blocks. */
 KW_MUST_CHECK kw_status store_open_sqlite(struct store **out, const char *dir, char *error,
                                           size_t error_len);
-/** Finishes what is queued, answers it, closes. Loops that still wait for answers must run until it
- *  returns. Blocks. NULL is allowed. */
+/** Finishes what is queued, answers it, closes. An answer for a loop that
+ *  has ended is dropped. Blocks. NULL is allowed. */
 void store_close(struct store *store);
 
 /** Adds a version; makes the object when it is new. KW_E_CONFLICT when the name is deleted but

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/obs/log.h"
 
 #define GROUP_MAX      512  /* changes of one transaction */
 #define PROBE_EVERY_MS 1000 /* while the disk is full */
@@ -64,6 +65,15 @@ static struct store_request *cut_chain(struct store_request **list)
     return chain;
 }
 
+static void free_chain(struct store_request *chain)
+{
+    while (chain) {
+        struct store_request *next = chain->next;
+        store_request_free(chain);
+        chain = next;
+    }
+}
+
 /** Sends every answer of `list` off, one call per loop. A chain that its loop does not take now is
  *  kept in `*parked`, one list of chains' requests, and sent again later. */
 static void answer(struct store *store, struct store_request *list, struct store_request **parked)
@@ -76,7 +86,10 @@ static void answer(struct store *store, struct store_request *list, struct store
             continue;
         }
         struct store_request *chain = cut_chain(&list);
-        if (store->post(chain->loop, deliver, chain) != KW_OK) {
+        kw_status status = store->post(chain->loop, deliver, chain);
+        if (status == KW_E_UNAVAILABLE) {
+            free_chain(chain); /* the loop has ended: nobody waits any more */
+        } else if (status != KW_OK) {
             struct store_request **end = parked;
             while (*end)
                 end = &(*end)->next;
@@ -99,31 +112,45 @@ static void settle_parked(struct store *store, struct store_request **parked)
         nanosleep(&(struct timespec){.tv_nsec = PARK_RETRY_MS * 1000000L}, NULL);
         answer_parked(store, parked);
     }
-    while (*parked) {
-        struct store_request *req = *parked;
-        *parked = req->next;
-        store_request_free(req);
-    }
+    free_chain(*parked);
+    *parked = NULL;
 }
 
 /* --- the writer --------------------------------------------------------------------------------
  */
 
+/** The only place where the medium changes; says so where an operator looks. */
+static void set_medium(struct store *store, enum store_medium medium)
+{
+    const char *text = store->engine->type->fault_text(store->engine);
+    if (atomic_exchange(&store->medium, medium) == (int)medium)
+        return;
+    switch (medium) {
+    case STORE_MEDIUM_GOOD:
+        gw_log(GW_LOG_WARN, "store: there is room again, changes are accepted", NULL);
+        break;
+    case STORE_MEDIUM_FULL:
+        gw_log(GW_LOG_ERROR,
+               "store: no room on the disk; read-only until a write succeeds: free some space",
+               "fault", text, NULL);
+        break;
+    case STORE_MEDIUM_LOST:
+        gw_log(GW_LOG_ERROR,
+               "store: a write or fsync failed; read-only until a restart: check the disk first",
+               "fault", text, NULL);
+        break;
+    }
+}
+
 /** After a failure: a full disk and a failed fsync end writing; the first until a probe succeeds.
  */
 static void note_fault(struct store *store)
 {
-    switch (store->engine->type->fault(store->engine)) {
-    case STORE_FAULT_NONE:
-        break;
-    case STORE_FAULT_FULL:
-        if (atomic_load(&store->medium) == STORE_MEDIUM_GOOD)
-            atomic_store(&store->medium, STORE_MEDIUM_FULL);
-        break;
-    case STORE_FAULT_LOST:
-        atomic_store(&store->medium, STORE_MEDIUM_LOST);
-        break;
-    }
+    enum store_fault fault = store->engine->type->fault(store->engine);
+    if (fault == STORE_FAULT_LOST)
+        set_medium(store, STORE_MEDIUM_LOST);
+    else if (fault == STORE_FAULT_FULL && atomic_load(&store->medium) == STORE_MEDIUM_GOOD)
+        set_medium(store, STORE_MEDIUM_FULL);
 }
 
 static kw_status run_group(struct store *store, struct store_request *list)
@@ -167,7 +194,7 @@ static void tidy(struct store *store)
 static void probe(struct store *store)
 {
     if (store->engine->type->probe(store->engine) == KW_OK)
-        atomic_store(&store->medium, STORE_MEDIUM_GOOD);
+        set_medium(store, STORE_MEDIUM_GOOD);
     else
         note_fault(store);
     store->engine->type->rollback(store->engine);

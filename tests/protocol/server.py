@@ -104,6 +104,7 @@ class Server:
             elif name != "session":
                 setattr(context, name, value)
         sock = socket.create_connection(("127.0.0.1", self.port), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return context.wrap_socket(sock, server_hostname="localhost")
 
     def count(self):
@@ -114,6 +115,7 @@ class Server:
         counts = json.loads(answer.split(b"\r\n\r\n", 1)[1])
         self.counts_asked = getattr(self, "counts_asked", 0) + 1
         counts["begun"] -= self.counts_asked
+        counts["run"] -= self.counts_asked
         return counts
 
 

@@ -40,7 +40,7 @@ static void rfc_vectors(void **state)
 static void every_length_and_byte(void **state)
 {
     (void)state;
-    uint8_t data[300], back[303];
+    uint8_t data[300] = {0}, back[303];
     char text[404];
     for (size_t len = 0; len <= sizeof data; len++) {
         for (size_t i = 0; i < len; i++)
