@@ -1,8 +1,5 @@
 #include "pool/kinds.h"
 
-/* Weak, so that the pool also links without the PKCS#11 kind. */
-extern const struct pool_member_type pool_member_pkcs11 __attribute__((weak));
-
 static const struct pool_member_type *overrides[POOL_MEMBER_PKCS11 + 1];
 
 const struct pool_member_type *pool_kind_type(enum pool_member_kind kind)

@@ -348,13 +348,21 @@ static size_t take_body(struct h1 *h1, const uint8_t *data, size_t len)
 /* --- input -------------------------------------------------------------------------------------
  */
 
+static bool answered(const struct h1 *h1)
+{
+    return h1->req && h1->replied && h1->head_sent && h1->sent >= h1->req->reply.body_len;
+}
+
 /* Takes what can be taken now; returns how much. */
 static size_t take(struct h1 *h1, const uint8_t *data, size_t len)
 {
     size_t at = 0;
-    while (at < len) {
+    for (;;) {
         size_t used = 0;
-        if (h1->input == IN_DONE || h1->over)
+        /* an answered request whose body has now come in makes room for the next */
+        if (h1->input == IN_DONE && answered(h1))
+            next_request(h1);
+        if (at == len || h1->input == IN_DONE || h1->over)
             break;
         if (h1->input == IN_HEAD)
             used = take_head(h1, data + at, len - at);
@@ -364,10 +372,6 @@ static size_t take(struct h1 *h1, const uint8_t *data, size_t len)
             break;
         at += used;
     }
-    /* an answered request whose body has now come in makes room for the next */
-    if (h1->req && h1->input == IN_DONE && h1->replied && h1->head_sent &&
-        h1->sent >= h1->req->reply.body_len)
-        next_request(h1);
     return at;
 }
 

@@ -51,6 +51,7 @@ class Peer:
         self.decoder = hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.over = None
+        self.acknowledges = start
         if start:
             self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
 
@@ -76,7 +77,7 @@ class Peer:
                     stream = int.from_bytes(self.buffer[5:9], "big") & 0x7FFFFFFF
                     payload = self.buffer[9:9 + length]
                     self.buffer = self.buffer[9 + length:]
-                    if kind == SETTINGS and not flags & ACK:
+                    if kind == SETTINGS and not flags & ACK and self.acknowledges:
                         self.send(frame(SETTINGS, ACK, 0))
                     return kind, flags, stream, payload
             left = end - time.monotonic()
