@@ -65,6 +65,8 @@ struct pool_member_type {
     void (*destroy)(struct pool_member *member);
     /** Port's thread: per-port state of this member, e.g. a channel to its host. May be NULL. */
     kw_status (*attach)(struct pool_member *member, struct pool_port *port, void **link);
+    /** Gives back every op that the link still holds (POOL_VERDICT_OTHER_FREE) before it is freed:
+     *  the port waits for them without limit. */
     void (*detach)(struct pool_member *member, struct pool_port *port, void *link);
     /** Port's thread. Takes the op; it comes back through pool_op_return exactly once. */
     void (*submit)(struct pool_member *member, void *link, struct pool_op *op);

@@ -68,10 +68,10 @@ static kw_status oct_shape(const struct kw_alg_info *info, const struct kc_lane_
         if (lane->iv.len != KW_AES_BLOCK_LEN) {
             return KW_E_INPUT;
         }
-        if (info->family == KW_FAMILY_AES_CBC || !forward) {
-            return len % KW_AES_BLOCK_LEN == 0 && (len > 0 || forward) ? KW_OK : KW_E_INPUT;
+        if (info->family == KW_FAMILY_AES_CBC) {
+            return len % KW_AES_BLOCK_LEN == 0 ? KW_OK : KW_E_INPUT;
         }
-        return KW_OK;
+        return forward || (len > 0 && len % KW_AES_BLOCK_LEN == 0) ? KW_OK : KW_E_INPUT;
     case KW_FAMILY_HMAC:
         *shape = KC_SHAPE_HMAC;
         return KW_OK;

@@ -86,8 +86,11 @@ static void there_and_back(enum kw_alg alg, unsigned size, enum kw_kind there, e
     static const uint8_t iv[16] = {7};
     assert_int_equal(kw_random(in, sizeof(in)), KW_OK);
     size_t iv_len = kw_alg_info(alg)->family == KW_FAMILY_AES_GCM ? 12 : 16;
-    struct kc_lane_op op = {.key = key_for(alg, size), .kind = there, .alg = alg,
-                            .in = kw_span_of(in, input_len(alg)), .iv = kw_span_of(iv, iv_len),
+    struct kc_lane_op op = {.key = key_for(alg, size),
+                            .kind = there,
+                            .alg = alg,
+                            .in = kw_span_of(in, input_len(alg)),
+                            .iv = kw_span_of(iv, iv_len),
                             .out = {mid, 0, sizeof(mid)}};
     assert_int_equal(run(&op), KW_OK);
     assert_true(op.out.len > 0);
