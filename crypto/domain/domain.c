@@ -13,7 +13,7 @@
 #define LABEL_CHECK  "keyward domain check value v1"
 
 kw_status kc_hkdf(uint8_t *out, size_t len, struct kw_span key, struct kw_span salt,
-                  const char *label)
+                  struct kw_span info)
 {
     const struct kc_ossl *ossl = kc_ossl();
     EVP_KDF_CTX *ctx = ossl ? EVP_KDF_CTX_new(ossl->hkdf) : NULL;
@@ -29,8 +29,8 @@ kw_status kc_hkdf(uint8_t *out, size_t len, struct kw_span key, struct kw_span s
         *at++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt.data,
                                                   salt.len);
     }
-    *at++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)label,
-                                              strlen(label));
+    *at++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info.data,
+                                              info.len);
     *at = OSSL_PARAM_construct_end();
     kw_status status = EVP_KDF_derive(ctx, out, len, params) == 1 ? KW_OK : KW_E_INTERNAL;
     EVP_KDF_CTX_free(ctx);
@@ -42,9 +42,9 @@ static kw_status derive_all(struct kc_domain *domain)
     struct domain_keys *keys = domain->keys;
     struct kw_span key = kw_span_of(keys->domain, sizeof(keys->domain));
     struct kw_span none = {0};
-    KW_TRY(kc_hkdf(keys->store, sizeof(keys->store), key, none, LABEL_STORE));
-    KW_TRY(kc_hkdf(keys->member, sizeof(keys->member), key, none, LABEL_MEMBER));
-    return kc_hkdf(domain->check, sizeof(domain->check), key, none, LABEL_CHECK);
+    KW_TRY(kc_hkdf(keys->store, sizeof(keys->store), key, none, kw_span_str(LABEL_STORE)));
+    KW_TRY(kc_hkdf(keys->member, sizeof(keys->member), key, none, kw_span_str(LABEL_MEMBER)));
+    return kc_hkdf(domain->check, sizeof(domain->check), key, none, kw_span_str(LABEL_CHECK));
 }
 
 kw_status kc_domain_open(struct kc_domain **out, struct kw_span key)

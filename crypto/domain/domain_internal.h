@@ -14,4 +14,4 @@ struct kc_domain {
 
 /** HKDF-SHA-256 (RFC 5869), extract and expand. */
 KW_MUST_CHECK kw_status kc_hkdf(uint8_t *out, size_t len, struct kw_span key, struct kw_span salt,
-                                const char *label);
+                                struct kw_span info);

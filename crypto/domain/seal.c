@@ -47,7 +47,7 @@ static kw_status gcm_run(const struct gcm *gcm, uint8_t *out, const uint8_t key[
 static kw_status record_key(uint8_t key[32], const struct kc_domain *domain, const uint8_t *salt)
 {
     return kc_hkdf(key, 32, kw_span_of(domain->keys->store, sizeof(domain->keys->store)),
-                   kw_span_of(salt, SALT_LEN), LABEL_RECORD);
+                   kw_span_of(salt, SALT_LEN), kw_span_str(LABEL_RECORD));
 }
 
 kw_status kc_seal(const struct kc_domain *domain, struct kw_span aad, struct kw_span plain,

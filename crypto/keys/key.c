@@ -80,17 +80,3 @@ bool kc_key_has_private(const struct kc_key *key)
 {
     return key->has_private;
 }
-
-kw_status kc_key_from_public(struct kc_key **out, const struct kc_public *pub)
-{
-    *out = NULL;
-    switch (pub->kty) {
-    case KW_KTY_RSA:
-        return kc_rsa_public_make(out, pub);
-    case KW_KTY_EC:
-        return kc_ec_public_make(out, pub);
-    case KW_KTY_OCT:
-        break;
-    }
-    return KW_E_INPUT; /* a symmetric key has no public half */
-}

@@ -40,7 +40,8 @@ const struct kc_kernel *kc_dispatch_get(enum kc_shape shape);
 void kc_dispatch_set_second(kc_modexp_fn *modexp);
 kc_modexp_fn *kc_dispatch_second(void);
 
-/** Fills the table for a CPU: OpenSSL rows first, then what the CPU allows. */
+/** Fills the table for a CPU: OpenSSL rows first; multi-buffer kernels then replace rows by
+ *  kc_dispatch_set according to its flags. */
 void kc_dispatch_fill(const struct kc_cpu *cpu);
 
 /** Largest scratch_len in the table. */

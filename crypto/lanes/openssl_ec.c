@@ -2,6 +2,8 @@
 #include "crypto/lanes/dispatch.h"
 #include "crypto/lanes/ecdsa_der.h"
 
+#include <openssl/err.h>
+
 static kw_status sign(struct kc_lane_op *op)
 {
     uint8_t der[KC_ECDSA_DER_MAX];
@@ -34,7 +36,12 @@ static kw_status verify(struct kc_lane_op *op)
     int verdict = EVP_PKEY_verify(ctx, der, len, op->in.data, op->in.len);
     EVP_PKEY_CTX_free(ctx);
     op->valid = verdict == 1;
-    return verdict >= 0 ? KW_OK : KW_E_INTERNAL;
+    /* OpenSSL says "error" also for signatures that lead to the point at infinity: those are wrong
+     * signatures. What is left of real errors is lack of memory. */
+    if (verdict < 0 && ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE) {
+        return KW_E_NOMEM;
+    }
+    return KW_OK;
 }
 
 void kc_openssl_ecdsa(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch)

@@ -1,8 +1,9 @@
-/* The ways a private key comes in and goes out: generator, JWK members, PKCS#8. */
+/* The ways a key comes in and goes out: generator, JWK members, PKCS#8. */
 #include "crypto/keys/key_internal.h"
 
 #include <limits.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/x509.h>
 
 static BIGNUM *param(const EVP_PKEY *pkey, const char *name)
@@ -107,10 +108,9 @@ static kw_status oct_generate(struct kc_key **out, unsigned bits)
     return status;
 }
 
-kw_status kc_key_generate(struct kc_key **out, enum kw_kty kty, unsigned bits, enum kw_curve curve,
+static kw_status generate(struct kc_key **out, enum kw_kty kty, unsigned bits, enum kw_curve curve,
                           uint32_t exponent)
 {
-    *out = NULL;
     switch (kty) {
     case KW_KTY_RSA:
         return rsa_generate(out, bits, exponent);
@@ -153,10 +153,9 @@ static kw_status rsa_import(struct kc_key **out, const struct kc_private_parts *
     return status;
 }
 
-kw_status kc_key_import(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
+static kw_status import(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
                         const struct kc_private_parts *parts)
 {
-    *out = NULL;
     switch (kty) {
     case KW_KTY_RSA:
         return rsa_import(out, parts);
@@ -177,10 +176,9 @@ static bool all_zero(const uint8_t *data, size_t len)
     return any == 0;
 }
 
-kw_status kc_key_from_private(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
+static kw_status from_private(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
                               struct kw_span bytes)
 {
-    *out = NULL;
     if (kty == KW_KTY_OCT) {
         return kc_oct_make(out, bytes);
     }
@@ -201,6 +199,50 @@ kw_status kc_key_from_private(struct kc_key **out, enum kw_kty kty, enum kw_curv
     }
     PKCS8_PRIV_KEY_INFO_free(info);
     EVP_PKEY_free(pkey);
+    return status;
+}
+
+/* The thread's OpenSSL error queue belongs to whoever runs TLS on it: what fails in here must leave
+ * nothing there. */
+
+kw_status kc_key_generate(struct kc_key **out, enum kw_kty kty, unsigned bits, enum kw_curve curve,
+                          uint32_t exponent)
+{
+    *out = NULL;
+    ERR_set_mark();
+    kw_status status = generate(out, kty, bits, curve, exponent);
+    ERR_pop_to_mark();
+    return status;
+}
+
+kw_status kc_key_import(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
+                        const struct kc_private_parts *parts)
+{
+    *out = NULL;
+    ERR_set_mark();
+    kw_status status = import(out, kty, curve, parts);
+    ERR_pop_to_mark();
+    return status;
+}
+
+kw_status kc_key_from_private(struct kc_key **out, enum kw_kty kty, enum kw_curve curve,
+                              struct kw_span bytes)
+{
+    *out = NULL;
+    ERR_set_mark();
+    kw_status status = from_private(out, kty, curve, bytes);
+    ERR_pop_to_mark();
+    return status;
+}
+
+kw_status kc_key_from_public(struct kc_key **out, const struct kc_public *pub)
+{
+    *out = NULL;
+    ERR_set_mark();
+    kw_status status = pub->kty == KW_KTY_RSA  ? kc_rsa_public_make(out, pub)
+                       : pub->kty == KW_KTY_EC ? kc_ec_public_make(out, pub)
+                                               : KW_E_INPUT; /* oct has no public half */
+    ERR_pop_to_mark();
     return status;
 }
 
