@@ -98,6 +98,14 @@ static void kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const ch
     host->phase = POOL_P11_DYING;
 }
 
+static bool none_serves(struct pool_p11 *p11)
+{
+    pthread_mutex_lock(&p11->lock);
+    bool none = p11->serving == 0;
+    pthread_mutex_unlock(&p11->lock);
+    return none;
+}
+
 /** A start that did not reach service. With no other host serving the member is down. */
 static void start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
 {
@@ -105,10 +113,7 @@ static void start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const
     snprintf(text, sizeof(text), "%s", why); /* `why` may lie in the packet room */
     kill_host(p11, host, text);
     host->failures++;
-    pthread_mutex_lock(&p11->lock);
-    bool none = p11->serving == 0;
-    pthread_mutex_unlock(&p11->lock);
-    if (none) {
+    if (none_serves(p11)) {
         pool_member_transition(p11->member, POOL_EV_LOST, text);
     }
 }
@@ -190,7 +195,9 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     if (status != KW_OK) {
         host->failures++;
         set_backoff(host, now_ns);
-        pool_member_transition(p11->member, POOL_EV_LOST, "the host process cannot be started");
+        if (none_serves(p11)) {
+            pool_member_transition(p11->member, POOL_EV_LOST, "the host process cannot be started");
+        }
         return;
     }
     pthread_mutex_lock(&p11->lock);

@@ -124,6 +124,22 @@ static void free_channel(struct channel *channel)
     *channel = (struct channel){.fd = -1, .number = channel->number};
 }
 
+/** An operation that was lost with its host: another host of the member runs it, once (one that
+ *  brings hosts down must not get them all), else the group decides. */
+static void give_up(struct link *link, struct pool_op *op, const char *why)
+{
+    static char resent;
+    if (any_open(link) && op->member_data == NULL) {
+        op->member_data = &resent;
+        push_waiting(link, op);
+        return;
+    }
+    /* Many operations lost at once are one fault. LOST has charged it when this was the last host;
+     * while another one serves, the member as such has not failed. */
+    bool serves = pool_member_accepts(link->p11->member);
+    give_back(link, op, serves ? POOL_VERDICT_OTHER_FREE : POOL_VERDICT_OTHER, why);
+}
+
 /** Closes a channel and gives its operations back. The host it led to serves no more: that is said
  *  first, so that none of them comes straight back here. */
 static void close_channel(struct link *link, struct channel *channel, const char *why)
@@ -135,7 +151,7 @@ static void close_channel(struct link *link, struct channel *channel, const char
     *channel = (struct channel){.fd = -1, .number = gone.number};
     for (unsigned i = 0; i < gone.slot_count; i++) {
         if (gone.slots[i].op != NULL) {
-            give_back(link, gone.slots[i].op, POOL_VERDICT_OTHER, why);
+            give_up(link, gone.slots[i].op, why);
         }
     }
     free_channel(&gone);
@@ -301,6 +317,7 @@ void pool_p11_submit(struct pool_member *member, void *arg, struct pool_op *op)
 {
     struct link *link = arg;
     (void)member;
+    op->member_data = NULL;
     struct channel *channel = link->first == NULL ? choose(link) : NULL;
     if (channel != NULL) {
         put_op(link, channel, op);
@@ -571,7 +588,6 @@ int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
 {
     struct link *link = arg;
     int64_t next = INT64_MAX;
-    (void)member;
     for (unsigned i = 0; i < link->p11->host_count; i++) {
         struct channel *channel = &link->channels[i];
         if (channel->fd >= 0 && !expire_slots(link, channel, now_ns, &next)) {
@@ -579,6 +595,8 @@ int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
         }
     }
     expire_waiting(link, now_ns, &next);
+    fill(link);
+    pool_p11_flush(member, link);
     return next;
 }
 
