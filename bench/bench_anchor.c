@@ -45,9 +45,9 @@ static void run_asymmetric(struct work *work, int verify)
         for (int i = 0; i < 8 && !work->failed; i++, work->done++) {
             uint8_t out[512];
             size_t len = sizeof out;
-            work->failed = verify ? EVP_PKEY_verify(ctx, signature, signature_len, digest,
-                                                    sizeof digest) != 1
-                                  : EVP_PKEY_sign(ctx, out, &len, digest, sizeof digest) != 1;
+            work->failed =
+                verify ? EVP_PKEY_verify(ctx, signature, signature_len, digest, sizeof digest) != 1
+                       : EVP_PKEY_sign(ctx, out, &len, digest, sizeof digest) != 1;
         }
     }
     EVP_PKEY_CTX_free(ctx);

@@ -62,8 +62,10 @@ static CK_OBJECT_HANDLE make_aes(CK_SESSION_HANDLE session, CK_BBOOL extractable
 {
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
     CK_ULONG len = 32;
-    CK_ATTRIBUTE attributes[] = {{CKA_TOKEN, &no, 1},         {CKA_WRAP, &yes, 1},
-                                 {CKA_UNWRAP, &yes, 1},       {CKA_EXTRACTABLE, &extractable, 1},
+    CK_ATTRIBUTE attributes[] = {{CKA_TOKEN, &no, 1},
+                                 {CKA_WRAP, &yes, 1},
+                                 {CKA_UNWRAP, &yes, 1},
+                                 {CKA_EXTRACTABLE, &extractable, 1},
                                  {CKA_VALUE_LEN, &len, sizeof len}};
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     CK_OBJECT_HANDLE key = 0;
@@ -78,9 +80,12 @@ static CK_RV wrap_once(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE kek)
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_AES;
     CK_BYTE data[32] = {9}, out[48];
-    CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type},
-                                 {CKA_TOKEN, &no, 1},               {CKA_SENSITIVE, &no, 1},
-                                 {CKA_EXTRACTABLE, &yes, 1},        {CKA_VALUE, data, sizeof data}};
+    CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &class, sizeof class},
+                                 {CKA_KEY_TYPE, &type, sizeof type},
+                                 {CKA_TOKEN, &no, 1},
+                                 {CKA_SENSITIVE, &no, 1},
+                                 {CKA_EXTRACTABLE, &yes, 1},
+                                 {CKA_VALUE, data, sizeof data}};
     CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
     CK_OBJECT_HANDLE object = 0;
     CK_ULONG len = sizeof out;
@@ -129,7 +134,8 @@ static void *worker(void *arg)
 static int load(const char *path)
 {
     void *module = dlopen(path, RTLD_NOW);
-    CK_C_GetFunctionList get = module ? (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList") : NULL;
+    CK_C_GetFunctionList get =
+        module ? (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList") : NULL;
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
     return get && get(&p11) == CKR_OK && p11->C_Initialize(&args) == CKR_OK;
 }
@@ -147,7 +153,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (!load(argv[1]) || !find_slot(argv[2], &slot) ||
-        p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &anchor) != CKR_OK ||
+        p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &anchor) !=
+            CKR_OK ||
         p11->C_Login(anchor, CKU_USER, (CK_UTF8CHAR *)argv[3], strlen(argv[3])) != CKR_OK) {
         fprintf(stderr, "bench_pkcs11: cannot open the token: check module, label and PIN\n");
         return 1;

@@ -46,7 +46,8 @@ struct pool_op {
     const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
 
     /* --- the pool's part: set by pool_submit, not to be touched by the caller, who gives `state`
-     * as 0 (a zeroed op, or one that came back through on_done) ---------------------------------- */
+     * as 0 (a zeroed op, or one that came back through on_done) ----------------------------------
+     */
     struct pool_op *next;
     struct pool_port *port;
     struct pool_member *serving; /* the member that has it now */
