@@ -1,6 +1,7 @@
 /* PUT /keys/{name}: a key that was made elsewhere, as a JWK with its private members. */
 
 #include "gateway/api/alg_names.h"
+#include "gateway/api/aside.h"
 #include "gateway/api/json_read.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/keys_common.h"
@@ -129,43 +130,78 @@ static bool read_request(const json_t *root, struct gw_arena *arena,
     return true;
 }
 
-static bool make_key(struct vault_key_request *request, const struct kc_private_parts *parts,
-                     struct kc_key **key, struct gw_fault *fault)
+/* One import; in the request's arena, of which it holds a reference. */
+struct import {
+    struct gw_request *req;
+    struct vault_key_request request;
+    struct kc_private_parts parts;
+    struct kc_key *key;
+    kw_status status;
+};
+
+/* On the thread beside the loops. */
+static void make_key(void *ctx)
 {
-    kw_status status = kc_key_import(key, request->kty, request->curve, parts);
-    if (status == KW_E_INPUT)
+    struct import *import = ctx;
+    import->status =
+        kc_key_import(&import->key, import->request.kty, import->request.curve, &import->parts);
+}
+
+static bool check_key(const struct import *import, struct gw_fault *fault)
+{
+    if (import->status == KW_E_INPUT)
         return gw_fault_bad(fault, "Property 'key': the members do not make up a valid key pair.");
-    if (status == KW_E_UNSUPPORTED)
+    if (import->status == KW_E_UNSUPPORTED)
         return gw_fault_bad(fault, "Property 'key': keys of this size are not offered.");
-    if (status != KW_OK)
-        return gw_fault_status(fault, status, (struct kw_span){0});
-    const struct kc_public *pub = kc_key_public(*key);
+    if (import->status != KW_OK)
+        return gw_fault_status(fault, import->status, (struct kw_span){0});
+    return true;
+}
+
+static void store_key(void *ctx)
+{
+    struct import *import = ctx;
+    struct gw_request *req = import->req;
+    struct vault_key_request *request = &import->request;
+    struct gw_fault fault;
+    if (!check_key(import, &fault)) {
+        gw_reply_fault(req, &fault);
+        gw_request_unref(req);
+        return;
+    }
+    const struct kc_public *pub = kc_key_public(import->key);
     request->bits = pub->bits;
-    request->exponent = 0;
     for (size_t i = 0; i < pub->e_len && i < sizeof request->exponent; i++)
         request->exponent = request->exponent << 8 | pub->e[i];
-    return true;
+    struct kc_key *key = import->key; /* the request may end in the call, and the import with it */
+    vault_key_import(gw_loop_app(req->loop)->vault, req->loop, request, key, gw_reply_bundle, req);
+    kc_key_unref(key);
 }
 
 void gw_keys_import(struct gw_request *req)
 {
-    struct gw_app *app = gw_loop_app(req->loop);
-    struct vault_key_request request = {.vault = GW_VAULT};
-    struct kc_private_parts parts = {0};
-    struct kc_key *key = NULL;
+    struct import *import = gw_arena_alloc(req->arena, sizeof *import);
     struct gw_fault fault;
+    if (!import) {
+        gw_reply_nomem(req);
+        return;
+    }
+    import->req = req;
+    import->request.vault = GW_VAULT;
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
-    bool ok = root && read_request(root, req->arena, &request, &parts, &fault) &&
-              make_key(&request, &parts, &key, &fault);
+    bool ok = root && read_request(root, req->arena, &import->request, &import->parts, &fault);
     json_decref(root);
     if (!ok) {
         gw_reply_fault(req, &fault);
         return;
     }
-    request.name = gw_name_param(req);
-    if (request.name) {
-        gw_request_ref(req);
-        vault_key_import(app->vault, req->loop, &request, key, gw_reply_bundle, req);
+    import->request.name = gw_name_param(req);
+    if (!import->request.name)
+        return;
+    gw_request_ref(req);
+    kw_status status = gw_aside_run(req->loop, make_key, store_key, import);
+    if (status != KW_OK) {
+        gw_reply_status(req, status, (struct kw_span){0});
+        gw_request_unref(req);
     }
-    kc_key_unref(key);
 }

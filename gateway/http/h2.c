@@ -278,8 +278,7 @@ static bool open_session(struct gw_h2 *h2)
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams ? streams : GW_H2_STREAMS_DEFAULT},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, GW_H2_STREAM_WINDOW},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GW_H2_HEADER_BYTES_MAX},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GW_H2_HEADER_BYTES_MAX}};
     return nghttp2_session_server_new2(&h2->session, callbacks, h2, options) == 0 &&
            nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
                                    sizeof settings / sizeof *settings) == 0 &&

@@ -146,7 +146,9 @@ static void judge(struct pool_host_call *call, CK_SESSION_HANDLE *session, CK_RV
                   struct pool_wire_answer *answer)
 {
     const struct pool_ckr_row *row = pool_ckr(rv);
-    kw_status fault = undoes(call->req->kind) ? KW_E_CRYPTO : row->status;
+    /* what the key may be used for says nothing of the data; everything else must */
+    bool hide = undoes(call->req->kind) && row->status != KW_E_FORBIDDEN;
+    kw_status fault = hide ? KW_E_CRYPTO : row->status;
     answer->ckr = rv;
     answer->status = KW_E_UNAVAILABLE;
     answer->verdict = POOL_WIRE_OTHER;

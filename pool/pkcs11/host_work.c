@@ -284,6 +284,13 @@ static bool queue_empty(struct pool_host_work *work)
     return empty;
 }
 
+/** Results, and what a failed operation left of one: never longer than its input and a block. */
+static void wipe_room(uint8_t *out, const struct pool_wire_request *req, size_t used)
+{
+    size_t touched = req->in.len + KW_RSA_MAX_BYTES;
+    kw_wipe(out, used > touched ? used : touched);
+}
+
 struct session_thread {
     struct pool_host_work *work;
     CK_SESSION_HANDLE session;
@@ -302,11 +309,10 @@ static void *session_main(void *arg)
         int64_t began = kw_now_ns();
         if (!atomic_load(&job->channel->closed)) {
             pool_host_run(work->host, &self->session, self->out, &job->req, &result);
-            size_t used = result.answer.out.len;
             bool send_now = kw_now_ns() - began >= GATHER_NS || queue_empty(work);
             answer(job->channel, &result, send_now);
             unsent = unsent || !send_now;
-            kw_wipe(self->out, used);
+            wipe_room(self->out, &job->req, result.answer.out.len);
         }
         job_free(job);
     }

@@ -7,16 +7,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <p11-kit/pkcs11.h>
-
 #include "crypto/base/clock.h"
-#include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
-#include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
 
 #define POLL_START_NS   KW_MS(5)   /* while a host comes up */
@@ -33,8 +28,8 @@ static const struct pool_config *config_of(const struct pool_p11 *p11)
     return pool_config(p11->member->pool);
 }
 
-static void emit(struct pool_p11 *p11, enum pool_event_type type, const char *reason,
-                 int64_t number)
+void pool_p11_emit(struct pool_p11 *p11, enum pool_event_type type, const char *reason,
+                   int64_t number)
 {
     struct pool_event event = {
         .type = type, .member = p11->member->config.name, .reason = reason, .number = number};
@@ -89,7 +84,7 @@ static void close_control(struct pool_p11 *p11, struct pool_p11_host *host)
 }
 
 /** Kills a host; it is reaped in later calls. */
-static void kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
+void pool_p11_kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
 {
     pool_p11_host_lost(p11, host->number, host->generation, why);
     kill(host->pid, SIGKILL);
@@ -98,17 +93,22 @@ static void kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const ch
     host->phase = POOL_P11_DYING;
 }
 
-/** A start that did not reach service. With no other host serving the member is down. */
-static void start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
+static bool none_serves(struct pool_p11 *p11)
 {
-    char text[128];
-    snprintf(text, sizeof(text), "%s", why); /* `why` may lie in the packet room */
-    kill_host(p11, host, text);
-    host->failures++;
     pthread_mutex_lock(&p11->lock);
     bool none = p11->serving == 0;
     pthread_mutex_unlock(&p11->lock);
-    if (none) {
+    return none;
+}
+
+/** A start that did not reach service. With no other host serving the member is down. */
+void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "%s", why); /* `why` may lie in the packet room */
+    pool_p11_kill_host(p11, host, text);
+    host->failures++;
+    if (none_serves(p11)) {
         pool_member_transition(p11->member, POOL_EV_LOST, text);
     }
 }
@@ -135,7 +135,7 @@ static void reap(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_n
         p11->pid = 0;
     }
     pthread_mutex_unlock(&p11->lock);
-    emit(p11, POOL_EVENT_HOST_ENDED, host->why, status);
+    pool_p11_emit(p11, POOL_EVENT_HOST_ENDED, host->why, status);
     host->pid = 0;
     host->phase = POOL_P11_IDLE;
     set_backoff(host, now_ns);
@@ -190,7 +190,9 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     if (status != KW_OK) {
         host->failures++;
         set_backoff(host, now_ns);
-        pool_member_transition(p11->member, POOL_EV_LOST, "the host process cannot be started");
+        if (none_serves(p11)) {
+            pool_member_transition(p11->member, POOL_EV_LOST, "the host process cannot be started");
+        }
         return;
     }
     pthread_mutex_lock(&p11->lock);
@@ -204,141 +206,9 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     host->start_ns = now_ns;
     host->phase_deadline_ns = now_ns + LOCK_WAIT_NS;
     host->probe_failures = 0;
-    emit(p11, POOL_EVENT_HOST_STARTED, "", host->pid);
+    pool_p11_emit(p11, POOL_EVENT_HOST_STARTED, "", host->pid);
     if (send_config(p11, host) != KW_OK) {
-        start_failed(p11, host, "the host's configuration cannot be sent");
-    }
-}
-
-/* --- the guarded login --------------------------------------------------------------------------
- */
-
-static void note_pin_file(struct pool_p11 *p11)
-{
-    struct stat info;
-    if (stat(p11->member->config.pin_file, &info) == 0) {
-        p11->pin_ctime_ns = (int64_t)info.st_ctim.tv_sec * 1000000000 + info.st_ctim.tv_nsec;
-        p11->pin_inode = info.st_ino;
-    }
-}
-
-static bool pin_file_changed(const struct pool_p11 *p11)
-{
-    struct stat info;
-    return stat(p11->member->config.pin_file, &info) == 0 &&
-           ((int64_t)info.st_ctim.tv_sec * 1000000000 + info.st_ctim.tv_nsec != p11->pin_ctime_ns ||
-            info.st_ino != p11->pin_inode);
-}
-
-static void refuse_login(struct pool_p11 *p11, struct pool_p11_host *host, const char *why,
-                         CK_RV rv)
-{
-    p11->auth_failed = true;
-    p11->operator_allows = false;
-    pool_member_transition(p11->member, POOL_EV_LOGIN_REFUSED, why);
-    emit(p11, POOL_EVENT_LOGIN_REFUSED, why, (int64_t)rv);
-    kill_host(p11, host, why);
-}
-
-static struct pool_login login_of(const struct pool_p11 *p11, const struct kw_secret *pin)
-{
-    return (struct pool_login){.state_dir = config_of(p11)->state_dir,
-                               .member = p11->member->config.name,
-                               .serial = kw_span_str(p11->token.serial),
-                               .pin = kw_span_of(pin->data, pin->len),
-                               .flags = p11->token.flags,
-                               .operator_allows = p11->operator_allows};
-}
-
-static kw_status send_login(struct pool_p11 *p11, struct pool_p11_host *host,
-                            const struct kw_secret *pin)
-{
-    struct kw_secret wrapping = {0};
-    struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
-    KW_TRY(kc_domain_member_key(pool_domain(p11->member->pool), &wrapping));
-    struct pool_wire_login msg = {kw_span_of(pin->data, pin->len),
-                                  kw_span_of(wrapping.data, wrapping.len)};
-    kw_status status = pool_wire_put_login(&out, &msg);
-    if (status == KW_OK) {
-        status = pool_control_send(host->control, kw_buf_span(&out), -1);
-    }
-    kw_wipe(p11->room, out.len);
-    kw_secret_clear(&wrapping);
-    return status;
-}
-
-static void set_attempts(struct pool_p11 *p11, uint64_t flags)
-{
-    /* PKCS#11 has no count, only these words */
-    pthread_mutex_lock(&p11->lock);
-    p11->attempts_left = (flags & CKF_USER_PIN_LOCKED) != 0      ? 0
-                         : (flags & CKF_USER_PIN_FINAL_TRY) != 0 ? 1
-                                                                 : -1;
-    pthread_mutex_unlock(&p11->lock);
-}
-
-static void on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body)
-{
-    struct pool_wire_hello hello;
-    struct kw_secret pin = {0};
-    const char *why = "";
-    if (pool_wire_get_hello(body, &hello) != KW_OK) {
-        start_failed(p11, host, "the host broke the protocol");
-        return;
-    }
-    pthread_mutex_lock(&p11->lock);
-    p11->token = hello;
-    pthread_mutex_unlock(&p11->lock);
-    set_attempts(p11, hello.flags);
-    note_pin_file(p11);
-    if (pool_login_read_pin(p11->member->config.pin_file, &pin, &why) != KW_OK) {
-        refuse_login(p11, host, why, CKR_OK);
-        return;
-    }
-    struct pool_login login = login_of(p11, &pin);
-    kw_status status = pool_login_begin(&login, &why);
-    if (status == KW_E_FORBIDDEN) {
-        refuse_login(p11, host, why, CKR_OK);
-    } else if (status != KW_OK) {
-        start_failed(p11, host, why);
-    } else if (send_login(p11, host, &pin) != KW_OK) {
-        (void)!pool_login_settle(&login, POOL_LOGIN_UNSPENT);
-        start_failed(p11, host, "the login could not be sent");
-    } else {
-        host->phase = POOL_P11_WAIT_LOGIN;
-    }
-    kw_secret_clear(&pin);
-}
-
-static void on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body)
-{
-    struct pool_wire_logged_in msg;
-    char why[128];
-    if (pool_wire_get_logged_in(body, &msg) != KW_OK) {
-        start_failed(p11, host, "the host broke the protocol");
-        return;
-    }
-    set_attempts(p11, msg.flags);
-    struct kw_secret none = {0};
-    struct pool_login login = login_of(p11, &none);
-    bool refused = pool_ckr_refuses_pin(msg.ckr);
-    enum pool_login_outcome outcome = msg.ckr == CKR_OK ? POOL_LOGIN_GOOD
-                                      : refused         ? POOL_LOGIN_REFUSED
-                                                        : POOL_LOGIN_UNSPENT;
-    if (pool_login_settle(&login, outcome) != KW_OK && !refused) {
-        start_failed(p11, host, "the login record cannot be kept");
-        return;
-    }
-    snprintf(why, sizeof(why), "login: CKR_%s (0x%lx)", pool_ckr(msg.ckr)->name,
-             (unsigned long)msg.ckr);
-    if (refused || pool_ckr(msg.ckr)->action == POOL_CKR_NEVER) {
-        refuse_login(p11, host, why, msg.ckr);
-    } else if (msg.ckr != CKR_OK) {
-        start_failed(p11, host, why);
-    } else {
-        p11->operator_allows = false;
-        host->phase = POOL_P11_WAIT_READY;
-        pool_member_transition(p11->member, POOL_EV_LOGGED_IN, "");
+        pool_p11_start_failed(p11, host, "the host's configuration cannot be sent");
     }
 }
 
@@ -351,7 +221,7 @@ static void on_ready(struct pool_p11 *p11, struct pool_p11_host *host, struct kw
     struct pool_wire_ready msg;
     if (pool_wire_get_ready(body, &msg) != KW_OK || pool_p11_probe_open(host) != KW_OK ||
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
-        start_failed(p11, host, "the host broke the protocol");
+        pool_p11_start_failed(p11, host, "the host broke the protocol");
         return;
     }
     host->phase = POOL_P11_WAIT_PROBE;
@@ -394,16 +264,16 @@ static void watch_probe(struct pool_p11 *p11, struct pool_p11_host *host, int64_
         break;
     case KW_E_INTEGRITY:
         pool_member_transition(p11->member, POOL_EV_WRONG_ANSWER, "the probe's answer was wrong");
-        start_failed(p11, host, "the probe's answer was wrong");
+        pool_p11_start_failed(p11, host, "the probe's answer was wrong");
         return;
     case KW_E_UNAVAILABLE:
         host->next_probe_ns = now_ns + KW_S(1);
         if (host->phase == POOL_P11_WAIT_PROBE || ++host->probe_failures >= PROBE_FAILURES) {
-            start_failed(p11, host, "the probe failed");
+            pool_p11_start_failed(p11, host, "the probe failed");
         }
         return;
     default:
-        start_failed(p11, host, "the host process ended");
+        pool_p11_start_failed(p11, host, "the host process ended");
         return;
     }
     if (!host->probe_out) {
@@ -411,7 +281,7 @@ static void watch_probe(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
     int64_t age = now_ns - host->probe_sent_ns;
     if (age >= config_of(p11)->hard_deadline_ns) {
-        start_failed(p11, host, "the host did not answer within the hard deadline");
+        pool_p11_start_failed(p11, host, "the host did not answer within the hard deadline");
     } else if (age >= config_of(p11)->soft_deadline_ns && !host->probe_late) {
         host->probe_late = true;
         pool_member_transition(p11->member, POOL_EV_LATE, "the probe is late");
@@ -431,7 +301,7 @@ static void on_failed(struct pool_p11 *p11, struct pool_p11_host *host, struct k
             *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
         }
     }
-    start_failed(p11, host, why);
+    pool_p11_start_failed(p11, host, why);
 }
 
 static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body,
@@ -444,13 +314,13 @@ static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct k
         host->phase = POOL_P11_WAIT_HELLO;
         host->phase_deadline_ns = now_ns + config_of(p11)->hard_deadline_ns;
     } else if (type == POOL_WIRE_HELLO && host->phase == POOL_P11_WAIT_HELLO) {
-        on_hello(p11, host, body);
+        pool_p11_on_hello(p11, host, body);
     } else if (type == POOL_WIRE_LOGGED_IN && host->phase == POOL_P11_WAIT_LOGIN) {
-        on_logged_in(p11, host, body);
+        pool_p11_on_logged_in(p11, host, body);
     } else if (type == POOL_WIRE_READY && host->phase == POOL_P11_WAIT_READY) {
         on_ready(p11, host, body, now_ns);
     } else {
-        start_failed(p11, host, "the host broke the protocol");
+        pool_p11_start_failed(p11, host, "the host broke the protocol");
     }
 }
 
@@ -472,7 +342,7 @@ static void read_control(struct pool_p11 *p11, struct pool_p11_host *host, int64
             return;
         }
         if (status != KW_OK) {
-            start_failed(p11, host, "the host process ended");
+            pool_p11_start_failed(p11, host, "the host process ended");
             return;
         }
         on_record(p11, host, body, now_ns);
@@ -492,7 +362,7 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     if (host->phase == POOL_P11_DYING) {
         reap(p11, host, now_ns);
     } else if (host->phase != POOL_P11_IDLE && kill_is_wanted(p11, host)) {
-        kill_host(p11, host, "");
+        pool_p11_kill_host(p11, host, "");
     } else if (host->phase != POOL_P11_IDLE) {
         read_control(p11, host, now_ns);
     }
@@ -501,10 +371,10 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
     if (host->phase == POOL_P11_SERVING && !host->probe_out && now_ns >= host->next_probe_ns &&
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
-        start_failed(p11, host, "the host does not take requests");
+        pool_p11_start_failed(p11, host, "the host does not take requests");
     }
     if (is_starting(host) && now_ns >= host->phase_deadline_ns) {
-        start_failed(p11, host, "the host did not start within its deadline");
+        pool_p11_start_failed(p11, host, "the host did not start within its deadline");
     }
     if (host->phase == POOL_P11_IDLE) {
         return INT64_MAX;
@@ -560,7 +430,7 @@ static void restart_fallen(struct pool_p11 *p11, enum pool_health health)
     }
     for (unsigned i = 0; i < p11->host_count; i++) {
         if (p11->hosts[i].phase != POOL_P11_IDLE && p11->hosts[i].phase != POOL_P11_DYING) {
-            kill_host(p11, &p11->hosts[i], "the member was taken down");
+            pool_p11_kill_host(p11, &p11->hosts[i], "the member was taken down");
         }
     }
 }
@@ -578,7 +448,7 @@ static bool stays_refused(struct pool_p11 *p11, enum pool_health health, int64_t
     }
     if (now_ns >= p11->pin_checked_ns + PIN_CHECK_NS) {
         p11->pin_checked_ns = now_ns;
-        if (pin_file_changed(p11)) {
+        if (pool_p11_pin_file_changed(p11)) {
             p11->auth_failed = false; /* the record decides whether the PIN is another one */
             pool_member_transition(p11->member, POOL_EV_OPERATOR_RECOVER,
                                    "the PIN file has changed");

@@ -4,10 +4,9 @@
  * IN_FLIGHT_PER_SESSION times the sessions are in a host's hands per channel: enough to keep every
  * session busy while answers travel, and few enough that an operation that waits can still go
  * elsewhere. The rest waits here; the group bounds how many that can be (queue_max). */
-#include "pool/pkcs11/member.h"
+#include "pool/pkcs11/link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -18,39 +17,8 @@
 
 #include "crypto/base/clock.h"
 #include "pool/pkcs11/ckr.h"
-#include "pool/pkcs11/control.h"
 
-#define IN_FLIGHT_PER_SESSION 2u
-#define SENT_KEYS             1024u /* key ids remembered as known to a host */
-#define BUFFER_FIRST          (64u * 1024)
-#define GENERATE_LIMIT_NS     KW_S(120)
-
-struct slot {
-    struct pool_op *op; /* NULL: free, or given up while the host still works on it */
-    uint64_t id;        /* 0: free */
-    int64_t sent_ns;
-    bool generate;
-};
-
-struct channel {
-    int fd; /* -1: closed */
-    unsigned number;
-    uint32_t generation;
-    struct slot *slots;
-    unsigned slot_count, in_flight;
-    uint64_t sequence;
-    struct kw_buf out, in;
-    size_t out_done;
-    bool wants_write;
-    uint8_t (*sent)[KW_KEY_ID_LEN];
-};
-
-struct link {
-    struct pool_p11 *p11;
-    struct pool_port *port;
-    struct channel channels[POOL_P11_HOSTS_MAX];
-    struct pool_op *first, *last; /* wait for a free slot */
-};
+#define BUFFER_FIRST (64u * 1024)
 
 /* --- buffers ------------------------------------------------------------------------------------
  */
@@ -80,14 +48,14 @@ static bool reserve(struct kw_buf *buf, size_t more)
 /* --- giving back --------------------------------------------------------------------------------
  */
 
-static void give_back(struct link *link, struct pool_op *op, enum pool_verdict verdict,
-                      const char *reason)
+void pool_link_give_back(struct pool_link *link, struct pool_op *op, enum pool_verdict verdict,
+                         const char *reason)
 {
     op->member_data = NULL;
     pool_op_return(link->p11->member, op, verdict, reason);
 }
 
-static struct pool_op *pop_waiting(struct link *link)
+struct pool_op *pool_link_pop_waiting(struct pool_link *link)
 {
     struct pool_op *op = link->first;
     if (op != NULL) {
@@ -98,14 +66,14 @@ static struct pool_op *pop_waiting(struct link *link)
     return op;
 }
 
-static void push_waiting(struct link *link, struct pool_op *op)
+void pool_link_push_waiting(struct pool_link *link, struct pool_op *op)
 {
     op->next = NULL;
     *(link->last != NULL ? &link->last->next : &link->first) = op;
     link->last = op;
 }
 
-static bool any_open(const struct link *link)
+static bool any_open(const struct pool_link *link)
 {
     for (unsigned i = 0; i < link->p11->host_count; i++) {
         if (link->channels[i].fd >= 0) {
@@ -115,30 +83,47 @@ static bool any_open(const struct link *link)
     return false;
 }
 
-static void free_channel(struct channel *channel)
+void pool_link_free_channel(struct pool_link_channel *channel)
 {
     free(channel->slots);
     free(channel->sent);
     kw_secret_free(channel->out.data);
     kw_secret_free(channel->in.data);
-    *channel = (struct channel){.fd = -1, .number = channel->number};
+    *channel = (struct pool_link_channel){.fd = -1, .number = channel->number};
+}
+
+/** An operation that was lost with its host: another host of the member runs it, once (one that
+ *  brings hosts down must not get them all), else the group decides. */
+static void give_up(struct pool_link *link, struct pool_op *op, const char *why)
+{
+    static char resent;
+    if (any_open(link) && op->member_data == NULL) {
+        op->member_data = &resent;
+        pool_link_push_waiting(link, op);
+        return;
+    }
+    /* Many operations lost at once are one fault. LOST has charged it when this was the last host;
+     * while another one serves, the member as such has not failed. */
+    bool serves = pool_member_accepts(link->p11->member);
+    pool_link_give_back(link, op, serves ? POOL_VERDICT_OTHER_FREE : POOL_VERDICT_OTHER, why);
 }
 
 /** Closes a channel and gives its operations back. The host it led to serves no more: that is said
  *  first, so that none of them comes straight back here. */
-static void close_channel(struct link *link, struct channel *channel, const char *why)
+void pool_link_close_channel(struct pool_link *link, struct pool_link_channel *channel,
+                             const char *why)
 {
-    struct channel gone = *channel;
+    struct pool_link_channel gone = *channel;
     pool_p11_host_lost(link->p11, channel->number, channel->generation, why);
     pool_port_unwatch(link->port, channel->fd);
     close(channel->fd);
-    *channel = (struct channel){.fd = -1, .number = gone.number};
+    *channel = (struct pool_link_channel){.fd = -1, .number = gone.number};
     for (unsigned i = 0; i < gone.slot_count; i++) {
         if (gone.slots[i].op != NULL) {
-            give_back(link, gone.slots[i].op, POOL_VERDICT_OTHER, why);
+            give_up(link, gone.slots[i].op, why);
         }
     }
-    free_channel(&gone);
+    pool_link_free_channel(&gone);
     /* a detached list: what is given back may be submitted here again */
     struct pool_op *op = any_open(link) ? NULL : link->first;
     if (op != NULL) {
@@ -147,7 +132,7 @@ static void close_channel(struct link *link, struct channel *channel, const char
     while (op != NULL) {
         struct pool_op *next = op->next;
         op->next = NULL;
-        give_back(link, op, POOL_VERDICT_OTHER_FREE, why);
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER_FREE, why);
         op = next;
     }
 }
@@ -155,11 +140,11 @@ static void close_channel(struct link *link, struct channel *channel, const char
 /* --- out ----------------------------------------------------------------------------------------
  */
 
-static bool remembers(struct channel *channel, const uint8_t *id)
+static bool remembers(struct pool_link_channel *channel, const uint8_t *id)
 {
     uint32_t at;
     memcpy(&at, id, sizeof(at));
-    uint8_t *place = channel->sent[at % SENT_KEYS];
+    uint8_t *place = channel->sent[at % POOL_LINK_SENT_KEYS];
     if (memcmp(place, id, KW_KEY_ID_LEN) == 0) {
         return true;
     }
@@ -197,7 +182,7 @@ static struct pool_wire_request request_of(const struct pool_op *op, uint64_t id
     return req;
 }
 
-static kw_status encode(struct channel *channel, const struct pool_op *op, uint64_t id,
+static kw_status encode(struct pool_link_channel *channel, const struct pool_op *op, uint64_t id,
                         bool with_blob)
 {
     struct pool_wire_request req = request_of(op, id);
@@ -210,16 +195,16 @@ static kw_status encode(struct channel *channel, const struct pool_op *op, uint6
     return pool_wire_put_request(&channel->out, &req);
 }
 
-static bool has_slot(const struct channel *channel)
+static bool has_slot(const struct pool_link_channel *channel)
 {
     return channel->fd >= 0 && channel->in_flight < channel->slot_count;
 }
 
-static struct channel *choose(struct link *link)
+static struct pool_link_channel *choose(struct pool_link *link)
 {
-    struct channel *best = NULL;
+    struct pool_link_channel *best = NULL;
     for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct channel *channel = &link->channels[i];
+        struct pool_link_channel *channel = &link->channels[i];
         if (has_slot(channel) && (best == NULL || channel->in_flight < best->in_flight)) {
             best = channel;
         }
@@ -228,7 +213,7 @@ static struct channel *choose(struct link *link)
 }
 
 /** The channel has a free slot. */
-static void put_op(struct link *link, struct channel *channel, struct pool_op *op)
+static void put_op(struct pool_link *link, struct pool_link_channel *channel, struct pool_op *op)
 {
     unsigned at = 0;
     while (channel->slots[at].id != 0) {
@@ -237,25 +222,25 @@ static void put_op(struct link *link, struct channel *channel, struct pool_op *o
     uint64_t id = ++channel->sequence * channel->slot_count + at;
     kw_status status = encode(channel, op, id, false);
     if (status != KW_OK) {
-        give_back(link, op, POOL_VERDICT_OTHER_FREE, "the request could not be sent");
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER_FREE, "the request could not be sent");
         return;
     }
-    channel->slots[at] = (struct slot){
+    channel->slots[at] = (struct pool_link_slot){
         .op = op, .id = id, .sent_ns = kw_now_ns(), .generate = op->lane.kind == KW_KIND_GENERATE};
     channel->in_flight++;
     op->wire_id = id;
 }
 
-static void fill(struct link *link)
+void pool_link_fill(struct pool_link *link)
 {
-    struct channel *channel;
+    struct pool_link_channel *channel;
     while (link->first != NULL && (channel = choose(link)) != NULL) {
-        put_op(link, channel, pop_waiting(link));
+        put_op(link, channel, pool_link_pop_waiting(link));
     }
 }
 
 /** Writes what the socket takes. False when it is broken. */
-static bool send_out(struct link *link, struct channel *channel)
+static bool send_out(struct pool_link *link, struct pool_link_channel *channel)
 {
     struct kw_buf *out = &channel->out;
     while (channel->out_done < out->len) {
@@ -287,42 +272,43 @@ static bool send_out(struct link *link, struct channel *channel)
 
 void pool_p11_flush(struct pool_member *member, void *arg)
 {
-    struct link *link = arg;
+    struct pool_link *link = arg;
     (void)member;
     for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct channel *channel = &link->channels[i];
+        struct pool_link_channel *channel = &link->channels[i];
         if (channel->fd >= 0 && channel->out.len > 0 && !send_out(link, channel)) {
-            close_channel(link, channel, "the host's channel is broken");
+            pool_link_close_channel(link, channel, "the host's channel is broken");
         }
     }
 }
 
 void pool_p11_submit(struct pool_member *member, void *arg, struct pool_op *op)
 {
-    struct link *link = arg;
+    struct pool_link *link = arg;
     (void)member;
-    struct channel *channel = link->first == NULL ? choose(link) : NULL;
+    op->member_data = NULL;
+    struct pool_link_channel *channel = link->first == NULL ? choose(link) : NULL;
     if (channel != NULL) {
         put_op(link, channel, op);
     } else {
-        push_waiting(link, op);
+        pool_link_push_waiting(link, op);
     }
 }
 
 /* --- in -----------------------------------------------------------------------------------------
  */
 
-static struct slot *slot_of(struct channel *channel, uint64_t id)
+static struct pool_link_slot *slot_of(struct pool_link_channel *channel, uint64_t id)
 {
-    struct slot *slot = &channel->slots[id % channel->slot_count];
+    struct pool_link_slot *slot = &channel->slots[id % channel->slot_count];
     return slot->id == id && id != 0 ? slot : NULL;
 }
 
 /** Frees a slot; the operation in it, or NULL when it was given up before. */
-static struct pool_op *take(struct channel *channel, struct slot *slot)
+static struct pool_op *take(struct pool_link_channel *channel, struct pool_link_slot *slot)
 {
     struct pool_op *op = slot->op;
-    *slot = (struct slot){0};
+    *slot = (struct pool_link_slot){0};
     channel->in_flight--;
     return op;
 }
@@ -334,11 +320,12 @@ static const char *reason_of(uint64_t ckr, char text[64])
     return text;
 }
 
-static void finish(struct link *link, struct pool_op *op, const struct pool_wire_answer *answer)
+static void finish(struct pool_link *link, struct pool_op *op,
+                   const struct pool_wire_answer *answer)
 {
     struct kc_lane_op *lane = &op->lane;
     if (answer->status == KW_OK && answer->out.len > lane->out.cap) {
-        give_back(link, op, POOL_VERDICT_OTHER, "the answer is longer than asked for");
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER, "the answer is longer than asked for");
         return;
     }
     lane->status = answer->status;
@@ -352,7 +339,7 @@ static void finish(struct link *link, struct pool_op *op, const struct pool_wire
             memcpy(lane->tag, answer->tag, sizeof(lane->tag));
         }
     }
-    give_back(link, op, POOL_VERDICT_DONE, NULL);
+    pool_link_give_back(link, op, POOL_VERDICT_DONE, NULL);
 }
 
 static bool says_never(uint64_t ckr)
@@ -361,14 +348,15 @@ static bool says_never(uint64_t ckr)
 }
 
 /** False when the host must go: the caller closes the channel, which gives the rest back. */
-static bool on_answer(struct link *link, struct channel *channel, struct kw_span body)
+static bool on_answer(struct pool_link *link, struct pool_link_channel *channel,
+                      struct kw_span body)
 {
     struct pool_wire_answer answer;
     char text[64];
     if (pool_wire_get_answer(body, &answer) != KW_OK) {
         return false;
     }
-    struct slot *slot = slot_of(channel, answer.id);
+    struct pool_link_slot *slot = slot_of(channel, answer.id);
     if (slot == NULL) {
         return true; /* late and already given up on another life of the slot */
     }
@@ -384,7 +372,7 @@ static bool on_answer(struct link *link, struct channel *channel, struct kw_span
     }
     if (op->lane.kind == KW_KIND_GENERATE && answer.verdict == POOL_WIRE_DONE &&
         answer.status == KW_OK) {
-        give_back(link, op, POOL_VERDICT_OTHER, "no key in the answer");
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER, "no key in the answer");
         return false;
     }
     switch (answer.verdict) {
@@ -395,26 +383,27 @@ static bool on_answer(struct link *link, struct channel *channel, struct kw_span
         if (says_never(answer.ckr) && op->lane.kind < KW_KIND_GENERATE) {
             atomic_fetch_or(&link->p11->unable[op->lane.kind], (uint64_t)1 << op->lane.alg);
         }
-        give_back(link, op, POOL_VERDICT_UNSUPPORTED, reason_of(answer.ckr, text));
+        pool_link_give_back(link, op, POOL_VERDICT_UNSUPPORTED, reason_of(answer.ckr, text));
         break;
     case POOL_WIRE_OTHER:
-        give_back(link, op, POOL_VERDICT_OTHER, reason_of(answer.ckr, text));
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER, reason_of(answer.ckr, text));
         break;
     default:
-        give_back(link, op, POOL_VERDICT_OTHER_FREE, reason_of(answer.ckr, text));
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER_FREE, reason_of(answer.ckr, text));
         break;
     }
     return true;
 }
 
-static bool on_need_key(struct link *link, struct channel *channel, struct kw_span body)
+static bool on_need_key(struct pool_link *link, struct pool_link_channel *channel,
+                        struct kw_span body)
 {
     uint64_t id;
     (void)link;
     if (pool_wire_get_need_key(body, &id) != KW_OK) {
         return false;
     }
-    struct slot *slot = slot_of(channel, id);
+    struct pool_link_slot *slot = slot_of(channel, id);
     if (slot == NULL) {
         return true;
     }
@@ -425,13 +414,14 @@ static bool on_need_key(struct link *link, struct channel *channel, struct kw_sp
     return encode(channel, slot->op, id, true) == KW_OK;
 }
 
-static bool on_generated(struct link *link, struct channel *channel, struct kw_span body)
+static bool on_generated(struct pool_link *link, struct pool_link_channel *channel,
+                         struct kw_span body)
 {
     struct pool_wire_generated made;
     if (pool_wire_get_generated(body, &made) != KW_OK) {
         return false;
     }
-    struct slot *slot = slot_of(channel, made.id);
+    struct pool_link_slot *slot = slot_of(channel, made.id);
     if (slot == NULL) {
         return true;
     }
@@ -442,18 +432,20 @@ static bool on_generated(struct link *link, struct channel *channel, struct kw_s
     bool fits = op->lane.kind == KW_KIND_GENERATE && made.pub.kty == op->generate.kty &&
                 made.blob.len > KC_BLOB_HEADER && made.blob.len <= sizeof(op->generate.out->blob);
     if (!fits) {
-        give_back(link, op, POOL_VERDICT_OTHER, "the answer is not the key that was asked for");
+        pool_link_give_back(link, op, POOL_VERDICT_OTHER,
+                            "the answer is not the key that was asked for");
         return false;
     }
     op->generate.out->pub = made.pub;
     memcpy(op->generate.out->blob, made.blob.data, made.blob.len);
     op->generate.out->blob_len = made.blob.len;
     op->lane.status = KW_OK;
-    give_back(link, op, POOL_VERDICT_DONE, NULL);
+    pool_link_give_back(link, op, POOL_VERDICT_DONE, NULL);
     return true;
 }
 
-static bool on_record(struct link *link, struct channel *channel, struct kw_span body)
+static bool on_record(struct pool_link *link, struct pool_link_channel *channel,
+                      struct kw_span body)
 {
     switch (pool_wire_type_of(body)) {
     case POOL_WIRE_ANSWER:
@@ -468,7 +460,7 @@ static bool on_record(struct link *link, struct channel *channel, struct kw_span
 }
 
 /** Takes in what has come; false when the channel is at its end. */
-static bool read_in(struct link *link, struct channel *channel)
+static bool read_in(struct pool_link *link, struct pool_link_channel *channel)
 {
     struct kw_buf *in = &channel->in;
     if (in->cap - in->len < BUFFER_FIRST / 2 && !reserve(in, BUFFER_FIRST / 2)) {
@@ -495,217 +487,14 @@ static bool read_in(struct link *link, struct channel *channel)
 
 void pool_p11_ready(struct pool_member *member, void *arg, uint32_t epoll_events)
 {
-    struct link *link = arg;
+    struct pool_link *link = arg;
     (void)epoll_events; /* which descriptor it was is not told: both directions are tried on all */
     for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct channel *channel = &link->channels[i];
+        struct pool_link_channel *channel = &link->channels[i];
         if (channel->fd >= 0 && !read_in(link, channel)) {
-            close_channel(link, channel, "the host process ended");
+            pool_link_close_channel(link, channel, "the host process ended");
         }
     }
-    fill(link);
+    pool_link_fill(link);
     pool_p11_flush(member, link);
-}
-
-/* --- deadlines ----------------------------------------------------------------------------------
- */
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/** Gives up what a host keeps too long. False: it has kept something for so long that it must go.
- */
-static bool expire_slots(struct link *link, struct channel *channel, int64_t now_ns, int64_t *next)
-{
-    const struct pool_config *config = pool_config(link->p11->member->pool);
-    for (unsigned i = 0; channel->fd >= 0 && i < channel->slot_count; i++) {
-        struct slot *slot = &channel->slots[i];
-        if (slot->id == 0) {
-            continue;
-        }
-        int64_t soft =
-            slot->sent_ns + (slot->generate ? GENERATE_LIMIT_NS : config->soft_deadline_ns);
-        int64_t hard =
-            slot->sent_ns + (slot->generate ? GENERATE_LIMIT_NS : config->hard_deadline_ns);
-        if (now_ns >= hard) {
-            return false;
-        }
-        *next = earlier(*next, hard);
-        struct pool_op *op = slot->op;
-        if (op != NULL && now_ns >= soft) {
-            slot->op = NULL;
-            pool_member_transition(link->p11->member, POOL_EV_LATE, "soft deadline passed");
-            give_back(link, op, POOL_VERDICT_OTHER, "soft deadline passed");
-        } else if (op != NULL && now_ns >= op->deadline_ns) {
-            slot->op = NULL;
-            give_back(link, op, POOL_VERDICT_OTHER_FREE, "the request's deadline passed");
-        } else if (op != NULL) {
-            *next = earlier(*next, earlier(soft, op->deadline_ns));
-        }
-    }
-    return true;
-}
-
-static void expire_waiting(struct link *link, int64_t now_ns, int64_t *next)
-{
-    int64_t patience = pool_config(link->p11->member->pool)->soft_deadline_ns;
-    struct pool_op *op = link->first;
-    link->first = link->last = NULL;
-    while (op != NULL) {
-        struct pool_op *after = op->next;
-        op->next = NULL;
-        int64_t limit = earlier(op->deadline_ns, op->sent_ns + patience);
-        if (now_ns >= limit) {
-            give_back(link, op, POOL_VERDICT_OTHER_FREE, "waited too long for a session");
-        } else {
-            *next = earlier(*next, limit);
-            push_waiting(link, op);
-        }
-        op = after;
-    }
-}
-
-int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
-{
-    struct link *link = arg;
-    int64_t next = INT64_MAX;
-    (void)member;
-    for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct channel *channel = &link->channels[i];
-        if (channel->fd >= 0 && !expire_slots(link, channel, now_ns, &next)) {
-            close_channel(link, channel, "the host did not answer within the hard deadline");
-        }
-    }
-    expire_waiting(link, now_ns, &next);
-    return next;
-}
-
-/* --- opening and closing ------------------------------------------------------------------------
- */
-
-static bool alloc_channel(struct channel *channel, unsigned sessions)
-{
-    channel->slot_count = IN_FLIGHT_PER_SESSION * sessions;
-    channel->slots = calloc(channel->slot_count, sizeof(*channel->slots));
-    channel->sent = calloc(SENT_KEYS, sizeof(*channel->sent));
-    return channel->slots != NULL && channel->sent != NULL;
-}
-
-/** Makes a socket pair and hands the host its end. The lock keeps the control socket open. */
-static int connect_host(struct pool_p11 *p11, struct pool_p11_host *host, uint32_t *generation)
-{
-    int ends[2];
-    uint8_t room[16];
-    struct kw_buf record = {room, 0, sizeof(room)};
-    if (pool_wire_put_plain(&record, POOL_WIRE_CHANNEL) != KW_OK ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        return -1;
-    }
-    bool sent = false;
-    pthread_mutex_lock(&p11->lock);
-    if (host->serving && host->control >= 0) {
-        *generation = host->generation;
-        sent = pool_control_send(host->control, kw_buf_span(&record), ends[1]) == KW_OK;
-    }
-    pthread_mutex_unlock(&p11->lock);
-    close(ends[1]);
-    if (!sent) {
-        close(ends[0]);
-        return -1;
-    }
-    return ends[0];
-}
-
-static void open_channel(struct link *link, unsigned number)
-{
-    struct pool_p11 *p11 = link->p11;
-    struct channel *channel = &link->channels[number];
-    struct pool_p11_host *host = &p11->hosts[number];
-    pthread_mutex_lock(&p11->lock);
-    uint32_t generation = host->generation;
-    bool serving = host->serving;
-    pthread_mutex_unlock(&p11->lock);
-    if (!serving || (channel->fd >= 0 && channel->generation == generation)) {
-        return;
-    }
-    if (channel->fd >= 0) {
-        close_channel(link, channel, "the host process ended");
-    }
-    int fd = connect_host(p11, host, &generation);
-    if (fd < 0) {
-        return;
-    }
-    if (!alloc_channel(channel, host->sessions) ||
-        pool_port_watch(link->port, fd, EPOLLIN, p11->member, link) != KW_OK) {
-        close(fd);
-        free_channel(channel);
-        return;
-    }
-    channel->fd = fd;
-    channel->generation = generation;
-}
-
-void pool_p11_open_channels(struct pool_port *port, void *arg)
-{
-    struct pool_member *member = arg;
-    struct link *link = pool_port_link(port, member);
-    if (link == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < link->p11->host_count; i++) {
-        open_channel(link, i);
-    }
-    fill(link);
-    pool_p11_flush(member, link);
-}
-
-kw_status pool_p11_attach(struct pool_member *member, struct pool_port *port, void **out)
-{
-    struct link *link = calloc(1, sizeof(*link));
-    if (link == NULL) {
-        return KW_E_NOMEM;
-    }
-    link->p11 = member->impl;
-    link->port = port;
-    for (unsigned i = 0; i < POOL_P11_HOSTS_MAX; i++) {
-        link->channels[i].number = i;
-        link->channels[i].fd = -1;
-    }
-    for (unsigned i = 0; i < link->p11->host_count; i++) {
-        open_channel(link, i);
-    }
-    /* a host that comes into service between here and the port's listing is found by this call */
-    kw_status status = pool_port_call(port, pool_p11_open_channels, member);
-    *out = link;
-    return status;
-}
-
-void pool_p11_detach(struct pool_member *member, struct pool_port *port, void *arg)
-{
-    struct link *link = arg;
-    (void)member;
-    if (link == NULL) {
-        return;
-    }
-    struct pool_op *op;
-    while ((op = pop_waiting(link)) != NULL) {
-        give_back(link, op, POOL_VERDICT_OTHER_FREE, "the port closes");
-    }
-    for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct channel *channel = &link->channels[i];
-        if (channel->fd < 0) {
-            continue;
-        }
-        pool_port_unwatch(port, channel->fd);
-        close(channel->fd);
-        for (unsigned s = 0; s < channel->slot_count; s++) {
-            if (channel->slots[s].op != NULL) {
-                give_back(link, channel->slots[s].op, POOL_VERDICT_OTHER_FREE, "the port closes");
-            }
-        }
-        free_channel(channel);
-    }
-    free(link);
 }

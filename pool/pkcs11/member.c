@@ -57,7 +57,8 @@ static bool can(const struct pool_member *member, const struct pool_op *op)
     if (op->lane.kind == KW_KIND_GENERATE || op->lane.kind == KW_KIND_RANDOM) {
         return true;
     }
-    if (op->lane.in.len > POOL_WIRE_DATA_MAX / 2 || op->lane.aad.len > POOL_WIRE_DATA_MAX / 2) {
+    /* what the host adds to an input (tag, padding, check value) must fit as well */
+    if (op->lane.in.len > POOL_WIRE_DATA_MAX - 64 || op->lane.aad.len > POOL_WIRE_DATA_MAX) {
         return false;
     }
     uint64_t unable = atomic_load_explicit(&p11->unable[op->lane.kind], memory_order_relaxed);

@@ -2,9 +2,10 @@
 /* Inside pool/pkcs11/, gateway side: a member's hosts and what its files share.
  *
  *   member.c   the kind: create, destroy, what it can do, statistics
- *   hosts.c    supervisor: starting, guarded login, watching and restarting hosts
+ *   hosts.c    supervisor: starting, watching and restarting hosts
+ *   hosts_login.c   supervisor: the guarded login
  *   probe.c    supervisor: the real operation that shows a host works
- *   link.c     a port's channels: operations out, answers in, deadlines */
+ *   link.c, link_life.c   a port's channels: operations out, answers in, deadlines */
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -83,6 +84,23 @@ void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generati
                         const char *why);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
+
+/** Tells the observer about this member. */
+void pool_p11_emit(struct pool_p11 *p11, enum pool_event_type type, const char *reason,
+                   int64_t number);
+/** Kills a host; it is reaped in later calls. */
+void pool_p11_kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+/** A start that did not reach service. With no other host serving the member is LOST. */
+void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+
+/* --- hosts_login.c --- */
+
+/** The host has found its token: PIN and wrapping key go to it when the record allows it. */
+void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** The login's outcome: settled in the record. */
+void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** Is the PIN file another one than at the last login? */
+bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
 
 /* --- probe.c --- */
 

@@ -4,7 +4,8 @@ import re
 
 import common
 
-UNSAFE = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|tmpnam|mktemp|alloca|rand|srand)\s*\(")
+UNSAFE = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|tmpnam|mktemp|alloca)\s*\(")
+WEAK = re.compile(r"\b(rand|srand|random|srandom|drand48)\s*\(")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 MACHINE = re.compile(r"(?<![\w.])/(work|farm)/\w|(?<![\w.])/home/[a-z]\w*/|(?<![\w.])/root/\w")
 TEXT = (".c", ".h", ".py", ".md", ".yaml", ".txt", ".cmake", ".json", ".service", ".sh")
@@ -21,6 +22,8 @@ def problems(root, files):
         for number, line in enumerate(common.text(root, name).split("\n"), 1):
             if name.endswith((".c", ".h")) and UNSAFE.search(line):
                 found.append(f"{name}:{number}: unsafe function: {line.strip()}")
+            if name.endswith((".c", ".h")) and not name.startswith(("tests/", "bench/")) and WEAK.search(line):
+                found.append(f"{name}:{number}: not a generator for secrets: {line.strip()}")
             if UNFINISHED.search(line) and "mkstemp" not in line and "XXXXXX" not in line:
                 found.append(f"{name}:{number}: unfinished work: {line.strip()}")
             if MACHINE.search(line):
@@ -31,6 +34,7 @@ def problems(root, files):
 BAD = {
     "pool/a.c": ("strcpy(a, b);\n", "unsafe"),
     "pool/b.c": ("n = sprintf (a, b);\n", "unsafe"),
+    "crypto/d.c": ("x = rand();\n", "generator"),
     "gateway/c.h": ("/* TODO: later */\n", "unfinished"),
     "README.md": ("FIXME\n", "unfinished"),
     "tests/run": ("cd /work/main\n", "path of one"),

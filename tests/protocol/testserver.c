@@ -99,6 +99,7 @@ static void answer_text(struct gw_request *req, int status, const char *text)
 enum route { R_HEALTH, R_ECHO, R_INFO, R_SLOW, R_STREAM, R_BIG, R_REFUSE, R_COUNT, R_NONE };
 
 struct slow {
+    struct slow *next, **link; /* those that wait; a drain that is cut leaves some */
     struct event timer;
     struct gw_request *req;
 };
@@ -142,6 +143,7 @@ static void on_unpause(evutil_socket_t fd, short what, void *arg)
     (void)what;
     stream->paused = false;
     stream->req->transport->pause_body(stream->req, false);
+    gw_loop_unhold(stream->req->loop);
     gw_request_unref(stream->req);
 }
 
@@ -181,8 +183,32 @@ void gw_request_body(struct gw_request *req, struct kw_span piece)
     stream->pauses++;
     stream->paused = true;
     gw_request_ref(req);
+    gw_loop_hold(req->loop);
     event_add(&stream->timer, &rest);
     req->transport->pause_body(req, true);
+}
+
+static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct slow *slow_list;
+
+static void slow_add(struct slow *slow)
+{
+    pthread_mutex_lock(&slow_lock);
+    slow->next = slow_list;
+    slow->link = &slow_list;
+    if (slow->next)
+        slow->next->link = &slow->next;
+    slow_list = slow;
+    pthread_mutex_unlock(&slow_lock);
+}
+
+static void slow_remove(struct slow *slow)
+{
+    pthread_mutex_lock(&slow_lock);
+    *slow->link = slow->next;
+    if (slow->next)
+        slow->next->link = slow->link;
+    pthread_mutex_unlock(&slow_lock);
 }
 
 static void on_slow(evutil_socket_t fd, short what, void *arg)
@@ -191,7 +217,9 @@ static void on_slow(evutil_socket_t fd, short what, void *arg)
     struct gw_request *req = slow->req;
     (void)fd;
     (void)what;
+    slow_remove(slow);
     answer_text(req, 200, "late");
+    gw_loop_unhold(req->loop);
     gw_request_unref(req);
 }
 
@@ -201,7 +229,9 @@ static void run_slow(struct gw_request *req)
     const struct timeval wait = {ms / 1000, (ms % 1000) * 1000};
     struct slow *slow = gw_arena_alloc(req->arena, sizeof *slow);
     slow->req = req;
+    slow_add(slow);
     gw_request_ref(req);
+    gw_loop_hold(req->loop); /* as the pool does: what is in flight ends before the loop does */
     evtimer_assign(&slow->timer, gw_loop_base(req->loop), on_slow, slow);
     event_add(&slow->timer, &wait);
 }
@@ -380,6 +410,12 @@ int main(int argc, char **argv)
         gw_loop_drain(app.loops[i], config.limits.drain_ms);
     for (unsigned i = 0; i < app.loop_count; i++)
         gw_loop_join(app.loops[i]);
+    while (slow_list) {
+        struct slow *slow = slow_list;
+        slow_remove(slow);
+        event_del(&slow->timer);
+        gw_request_unref(slow->req);
+    }
     for (unsigned i = 0; i < app.loop_count; i++)
         gw_loop_destroy(app.loops[i]);
     gw_listeners_destroy(app.listeners);

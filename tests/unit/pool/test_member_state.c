@@ -33,7 +33,7 @@ static int setup(void **state)
     pool.config.recovery_interval_ns = KW_S(10);
     member->pool = &pool;
     member->next_retry_ns = INT64_MAX;
-    strcpy(member->config.name, "m0");
+    snprintf(member->config.name, sizeof member->config.name, "m0");
     heard[0] = 0;
     pool_member_init_state(member, POOL_ROLE_ACTIVE, POOL_HEALTH_STARTING);
     return 0;

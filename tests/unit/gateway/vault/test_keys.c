@@ -287,7 +287,7 @@ static void take_page(void *ctx, kw_status status, struct vault_key *const *keys
     page->count = count;
     page->more = more;
     if (count > 0)
-        strcpy(page->last, keys[count - 1]->name);
+        snprintf(page->last, sizeof page->last, "%s", keys[count - 1]->name);
 }
 
 static void test_lists(void **state)

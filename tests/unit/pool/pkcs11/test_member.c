@@ -536,6 +536,69 @@ static void a_stopped_host_is_late_and_then_killed(void **state)
     bench_close(&bench);
 }
 
+struct many {
+    struct pool_op op;
+    uint8_t sig[64];
+    bool done;
+};
+
+/* Two hosts of one token, 64 operations in flight, and one host dies in the middle: the other one
+ * keeps the member in service and nothing is lost but what the dead one had in hand. */
+static void two_hosts_share_and_one_may_die(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct pool_member_config members[] = {member_of("tok-a", pin_a), member_of("tok-b", pin_b)};
+    members[0].hosts = 2;
+    bench_open(&bench, members, 2, KW_S(5), KW_S(30));
+    int before = started;
+    await_serving(&bench, "tok-a");
+    await_serving(&bench, "tok-b");
+    for (int i = 0; i < 1000 && started - before < 3; i++) {
+        turn(&bench, 5);
+    }
+    for (int i = 0; i < 60; i++) {
+        turn(&bench, 5); /* the second one logs in */
+    }
+    struct pool_key *key = generate(&bench, KW_KTY_EC, 0, KW_CURVE_P256);
+    only(&bench, "tok-a", "tok-b");
+    assert_int_equal(pool_member_command(bench.pool, "tok-b", POOL_CMD_ACTIVATE), KW_OK);
+    static struct many many[64];
+    int dead = ended;
+    pid_t pid = (pid_t)stats_of(&bench, "tok-a")->host_pid;
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 64; i++) {
+            many[i] = (struct many){.op = {.lane = {.kind = KW_KIND_SIGN,
+                                                    .alg = KW_ALG_ES256,
+                                                    .in = kw_span_of(text, 32),
+                                                    .out = {many[i].sig, 0, sizeof(many[i].sig)}},
+                                           .key = key,
+                                           .deadline_ns = kw_now_ns() + KW_S(20),
+                                           .on_done = on_done,
+                                           .owner = &many[i].done}};
+            assert_int_equal(pool_submit(bench.port, &many[i].op), KW_OK);
+        }
+        pool_port_run(bench.port);
+        if (round == 2) {
+            assert_int_equal(kill(pid, SIGKILL), 0);
+        }
+        for (int i = 0; i < 64; i++) {
+            while (!many[i].done) {
+                turn(&bench, 50);
+            }
+            assert_int_equal(many[i].op.lane.status, KW_OK);
+            assert_int_equal(many[i].op.lane.out.len, 64);
+        }
+        assert_true(stats_of(&bench, "tok-a")->serving);
+    }
+    for (int i = 0; i < 1000 && ended == dead; i++) {
+        turn(&bench, 5);
+    }
+    assert_int_equal(ended - dead, 1);
+    pool_key_unref(key);
+    bench_close(&bench);
+}
+
 static void clear_state_dir(void)
 {
     DIR *list = opendir(hsm.state);
@@ -640,6 +703,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(evicted_keys_are_sent_again),
         cmocka_unit_test(a_killed_host_comes_back),
         cmocka_unit_test(a_stopped_host_is_late_and_then_killed),
+        cmocka_unit_test(two_hosts_share_and_one_may_die),
         cmocka_unit_test(a_wrong_pin_is_tried_once),
         cmocka_unit_test(a_pin_file_for_others_is_refused),
     };
