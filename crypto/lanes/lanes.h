@@ -82,7 +82,8 @@ uint32_t kc_lanes_cost_ns(enum kc_shape shape);
  *  run on the caller's thread; everything else belongs on a worker. */
 bool kc_lanes_cheap(enum kc_shape shape);
 
-/** Working room of one thread; holds half-results and tables, wiped after each batch. */
+/** Working room of one thread; holds half-results and tables, wiped after each batch. Made after
+ *  kc_lanes_init, which decides how much the kernels need. NULL when memory is short. */
 struct kc_scratch;
 struct kc_scratch *kc_scratch_create(void);
 void kc_scratch_destroy(struct kc_scratch *scratch);
