@@ -39,7 +39,7 @@ class Gateway:
             if member == "softhsm" else None
 
     def __enter__(self):
-        data, program = self.folder / "data", str(self.build / "gateway" / "keyward")
+        data, program = self.folder / "data", str(self.build / "keyward")
         environment = self.hsm.environment() if self.hsm else dict(os.environ)
         self.log = open(self.folder / "log", "w")
         self.data = data
