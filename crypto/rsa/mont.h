@@ -16,6 +16,8 @@ struct kc_mont {
     __m512i k0;       /* -1/m mod 2^52 */
     __m512i *q;       /* room: 10 * blocks digits */
     __m512i *left;    /* room: 10 columns */
+    __m512i *squares; /* room: 20 * blocks columns */
+    __m512i *differences; /* room: 5 * blocks digits */
 };
 
 /** r = a^2 / R mod m. r may be a. */
@@ -32,7 +34,7 @@ void kc_mont_mul(const struct kc_mont *mont, __m512i *r, const __m512i *a, const
 void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i *a);
 
 /** r = a * b, 10 * blocks digits each into 20 * blocks digits. r overlaps neither. */
-void kc_plain_mul(unsigned blocks, __m512i *r, const __m512i *a, const __m512i *b, __m512i *left);
+void kc_plain_mul(unsigned blocks, __m512i *r, const __m512i *a, const __m512i *b);
 
 /** r = a mod m for a < 2m, digits below 2^52. r may be a. */
 void kc_mont_below(const struct kc_mont *mont, __m512i *r, const __m512i *a);

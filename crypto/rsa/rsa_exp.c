@@ -67,7 +67,8 @@ KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_ha
 {
     const unsigned digits = KC_TILE * blocks;
     const unsigned bits = 512 * blocks;
-    struct kc_mont mont = {blocks, half->m, half->k0, w->quotient, w->left};
+    struct kc_mont mont = {blocks, half->m, half->k0, w->quotient, w->left, w->squares,
+                           w->differences};
 
     kc_mont_redc(&mont, w->power, w->x); /* x / R, then times R^3 / R: x in Montgomery form */
     kc_mont_mul(&mont, w->power, w->power, half->r3);

@@ -75,13 +75,14 @@ KC_IFMA static void add_half(__m512i *x, const __m512i *product, const __m512i *
 KC_IFMA void kc_rsa_private_recombine(struct kc_rsa_private_work *w, unsigned blocks)
 {
     const unsigned digits = KC_TILE * blocks;
-    struct kc_mont mont = {blocks, w->p.m, w->p.k0, w->quotient, w->left};
+    struct kc_mont mont = {blocks, w->p.m, w->p.k0, w->quotient, w->left, w->squares,
+                           w->differences};
     __m512i *h = w->power;
     __m512i *product = w->table;
     subtract(h, w->p.result, w->q.result, w->p.m, digits); /* q < 2p: both have the same bits */
     kc_mont_mul(&mont, h, h, w->qinv);
     kc_mont_below(&mont, h, h);
-    kc_plain_mul(blocks, product, h, w->q.m, w->left);
+    kc_plain_mul(blocks, product, h, w->q.m);
     add_half(w->x, product, w->q.result, digits);
 }
 

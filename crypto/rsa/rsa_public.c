@@ -32,6 +32,8 @@ static void load(struct kc_rsa_public_work *w, struct kc_mont *mont,
     mont->m = w->n;
     mont->q = w->q;
     mont->left = w->left;
+    mont->squares = w->squares;
+    mont->differences = w->differences;
 }
 
 /** Lanes whose digits (below 2^52) are less than the modulus. */

@@ -21,6 +21,8 @@ struct kc_rsa_public_work {
     __m512i product[2 * KC_MAX_DIGITS];
     __m512i q[KC_MAX_DIGITS];
     __m512i left[KC_TILE];
+    __m512i squares[2 * KC_MAX_DIGITS];
+    __m512i differences[KC_MAX_DIGITS];
     uint64_t words[KC_RSA_LANES][KC_MAX_DIGITS];
 };
 
@@ -43,6 +45,8 @@ struct kc_rsa_private_work {
     __m512i picked[KC_HALF_DIGITS]; /* the table entry for the next product */
     __m512i quotient[KC_HALF_DIGITS];
     __m512i left[KC_TILE];
+    __m512i squares[2 * KC_HALF_DIGITS];
+    __m512i differences[KC_HALF_DIGITS];
     uint64_t words[KC_RSA_LANES][KC_MAX_DIGITS];
     __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS];
 };
