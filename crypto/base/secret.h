@@ -1,14 +1,19 @@
 #pragma once
-/* Memory for secrets: locked where the limit allows, out of core dumps, wiped before it is freed. */
+/* Memory for secrets: locked where the limit allows, out of core dumps, wiped before it is freed.
+ */
 
 #include "crypto/base/span.h"
 #include "crypto/base/status.h"
 
-/** Allocates `len` zeroed bytes for a secret, 64-byte aligned. NULL when memory is short. Any thread. */
+/** Allocates `len` zeroed bytes for a secret, 64-byte aligned. NULL when memory is short. Any
+ * thread. */
 void *kw_secret_alloc(size_t len);
 
 /** Wipes and frees what kw_secret_alloc gave. NULL is allowed. Any thread. */
 void kw_secret_free(void *secret);
+
+/** Blocks that are allocated now, for leak checks in tests. Any thread. */
+size_t kw_secret_in_use(void);
 
 /** Wipes `len` bytes; the compiler does not remove it. */
 void kw_wipe(void *data, size_t len);

@@ -20,19 +20,21 @@ struct kc_public {
     size_t coord_len;
 };
 
-/** Private parts given to an import, big-endian; lengths are in the spans. Unused ones are empty. */
+/** Private parts given to an import, big-endian; lengths are in the spans. Unused ones are empty.
+ */
 struct kc_private_parts {
     struct kw_span n, e, d, p, q, dp, dq, qi; /* RSA: p..qi may be empty, then they are recovered */
     struct kw_span x, y, ec_d;                /* EC */
     struct kw_span k;                         /* oct */
 };
 
-/** Makes a public-only key (RSA or EC) and checks it: sizes 2048/3072/4096 bits, odd e >= 3,
- *  point on curve. KW_E_INPUT when it is not one. The caller owns `out` (kc_key_unref). */
+/** Makes a public-only key (RSA or EC) and checks it: sizes 2048/3072/4096 bits, odd e with
+ *  3 <= e < 2^64, point on curve. KW_E_INPUT when it is not one. The caller owns `out`
+ * (kc_key_unref). */
 KW_MUST_CHECK kw_status kc_key_from_public(struct kc_key **out, const struct kc_public *pub);
 
-/** Generates a key. RSA: bits 2048/3072/4096, exponent 65537 or 3; EC: curve; oct: bits 128/192/256.
- *  Blocks for up to seconds (RSA-4096): never call it on an event loop. */
+/** Generates a key. RSA: bits 2048/3072/4096, exponent 65537 or 3; EC: curve; oct: bits
+ * 128/192/256. Blocks for up to seconds (RSA-4096): never call it on an event loop. */
 KW_MUST_CHECK kw_status kc_key_generate(struct kc_key **out, enum kw_kty kty, unsigned bits,
                                         enum kw_curve curve, uint32_t exponent);
 

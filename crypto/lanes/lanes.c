@@ -1,0 +1,93 @@
+#include "crypto/lanes/lanes.h"
+
+#include <openssl/err.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "crypto/lanes/dispatch.h"
+#include "crypto/lanes/scratch.h"
+
+#define RUN_MAX 64 /* operations handed to a kernel at once */
+
+static _Atomic uint64_t alarms;
+
+kw_status kc_lanes_init(void)
+{
+    struct kc_cpu cpu;
+    KW_TRY(kc_cpu_read(&cpu, getenv("KEYWARD_CPU")));
+    kc_dispatch_fill(&cpu);
+    return kc_selftest();
+}
+
+const char *kc_lanes_kernel(enum kc_shape shape)
+{
+    const struct kc_kernel *kernel = kc_dispatch_get(shape);
+    return kernel ? kernel->name : "none";
+}
+
+unsigned kc_lanes_width(enum kc_shape shape)
+{
+    const struct kc_kernel *kernel = kc_dispatch_get(shape);
+    return kernel ? kernel->width : 1;
+}
+
+uint32_t kc_lanes_cost_ns(enum kc_shape shape)
+{
+    const struct kc_kernel *kernel = kc_dispatch_get(shape);
+    return kernel ? kernel->cost_ns : 0;
+}
+
+bool kc_lanes_cheap(enum kc_shape shape)
+{
+    const struct kc_kernel *kernel = kc_dispatch_get(shape);
+    return kernel && kernel->cheap;
+}
+
+uint64_t kc_lanes_alarms(void)
+{
+    return atomic_load_explicit(&alarms, memory_order_relaxed);
+}
+
+void kc_alarm_raise(void)
+{
+    atomic_fetch_add_explicit(&alarms, 1, memory_order_relaxed);
+}
+
+/* Gathers what may run; answers the rest. */
+static size_t admit(struct kc_lane_op **ready, struct kc_lane_op *const *ops, size_t n,
+                    enum kc_shape shape)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct kc_lane_op *op = ops[i];
+        enum kc_shape own;
+        op->valid = false;
+        op->out.len = 0;
+        op->status = kc_lanes_shape(op, &own);
+        if (op->status == KW_OK && own != shape) {
+            op->status = KW_E_INTERNAL;
+        }
+        if (op->status == KW_OK) {
+            ready[count++] = op;
+        }
+    }
+    return count;
+}
+
+void kc_lanes_run(struct kc_lane_op *const *ops, size_t n, enum kc_shape shape,
+                  struct kc_scratch *scratch)
+{
+    const struct kc_kernel *kernel = kc_dispatch_get(shape);
+    struct kc_lane_op *ready[RUN_MAX];
+    /* The thread's error queue belongs to whoever runs TLS on it. */
+    ERR_set_mark();
+    for (size_t at = 0; at < n; at += RUN_MAX) {
+        size_t part = n - at < RUN_MAX ? n - at : RUN_MAX;
+        size_t count = admit(ready, ops + at, part, shape);
+        if (count > 0) {
+            kernel->run(ready, count, scratch);
+        }
+    }
+    kc_scratch_reset(scratch);
+    ERR_pop_to_mark();
+}
