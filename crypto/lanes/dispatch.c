@@ -2,6 +2,8 @@
 
 #include <stdatomic.h>
 
+#include "crypto/rsa/rsa_kernels.h"
+
 static const struct kc_kernel *kernels[KC_SHAPE_COUNT];
 static kc_modexp_fn *second = kc_openssl_rsa_private_plain;
 
@@ -68,11 +70,11 @@ kc_modexp_fn *kc_dispatch_second(void)
 
 void kc_dispatch_fill(const struct kc_cpu *cpu)
 {
-    (void)cpu; /* the OpenSSL rows serve every CPU */
     for (int i = 0; i < KC_SHAPE_COUNT; i++) {
         kernels[i] = &openssl_rows[i];
     }
     second = kc_openssl_rsa_private_plain;
+    kc_rsa_x8_register(cpu);
 }
 
 size_t kc_dispatch_scratch_len(void)
