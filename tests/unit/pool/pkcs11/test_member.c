@@ -33,7 +33,7 @@ struct bench {
     struct pool_port *port;
 };
 
-static _Atomic int refused, started, ended;
+static _Atomic int refused, started, ended, suspected;
 
 static void on_event(void *ctx, const struct pool_event *event)
 {
@@ -41,6 +41,7 @@ static void on_event(void *ctx, const struct pool_event *event)
     refused += event->type == POOL_EVENT_LOGIN_REFUSED;
     started += event->type == POOL_EVENT_HOST_STARTED;
     ended += event->type == POOL_EVENT_HOST_ENDED;
+    suspected += event->to != NULL && strcmp(event->to, "suspect") == 0;
     if (getenv("TEST_VERBOSE") != NULL) {
         fprintf(stderr, "event %d %s %s->%s %s %lld\n", (int)event->type, event->member,
                 event->from ? event->from : "", event->to ? event->to : "",
@@ -235,7 +236,9 @@ static void sign_and_verify(struct bench *bench, struct pool_key *key, struct po
     if (status != KW_OK) {
         fail_msg("sign alg %d: %s", (int)alg, kw_status_name(status));
     }
-    assert_string_equal(op.served_by, member);
+    if (member != NULL) {
+        assert_string_equal(op.served_by, member);
+    }
     uint8_t sig[KW_RSA_MAX_BYTES];
     size_t sig_len = op.lane.out.len;
     memcpy(sig, out_room, sig_len);
@@ -515,15 +518,13 @@ static void a_stopped_host_is_late_and_then_killed(void **state)
     struct pool_key *key = generate(&bench, KW_KTY_EC, 0, KW_CURVE_P256);
     pid_t pid = (pid_t)stats_of(&bench, "tok-a")->host_pid;
     assert_int_equal(kill(pid, SIGSTOP), 0);
-    /* every request is answered by the other one, the first of them after the soft deadline */
+    /* every request is answered, the first that the stopped one got after the soft deadline */
     int64_t began = kw_now_ns();
-    bool suspect = false;
-    for (int i = 0; i < 40 && !suspect; i++) {
-        sign_and_verify(&bench, key, key, KW_ALG_ES256, "tok-b");
-        const char *health = stats_of(&bench, "tok-a")->health;
-        suspect = strcmp(health, "suspect") == 0;
+    int before = suspected;
+    while (suspected == before && kw_now_ns() - began < KW_S(5)) {
+        sign_and_verify(&bench, key, key, KW_ALG_ES256, NULL);
     }
-    assert_true(suspect);
+    assert_true(suspected > before);
     assert_true(kw_now_ns() - began < KW_S(3));
     int64_t limit = kw_now_ns() + KW_S(20);
     while (kill(pid, 0) == 0 && kw_now_ns() < limit) {
