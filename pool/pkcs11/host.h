@@ -69,6 +69,7 @@ struct pool_host_call {
     size_t out_len;
     uint8_t tag[KW_GCM_TAG_LEN];
     bool valid;
+    bool wrong;           /* the token's answer was seen to be wrong */
     kw_status status;     /* the host's own judgement of the caller's data */
     struct kc_public pub; /* GENERATE */
 };

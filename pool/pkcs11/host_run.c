@@ -99,6 +99,7 @@ static CK_RV attempt(struct pool_host_call *call, bool *loading)
     const struct pool_wire_request *req = call->req;
     call->status = KW_OK;
     call->out_len = 0;
+    call->wrong = false;
     *loading = false;
     if (call->key != NULL) {
         bool hmac = kw_alg_info(req->alg)->family == KW_FAMILY_HMAC;
@@ -206,6 +207,11 @@ static void conclude(struct pool_host_call *call, struct pool_host_result *resul
     struct pool_wire_answer *answer = &result->answer;
     answer->verdict = POOL_WIRE_DONE;
     answer->status = call->status;
+    if (call->wrong) {
+        answer->verdict = POOL_WIRE_WRONG;
+        answer->status = KW_E_UNAVAILABLE;
+        return;
+    }
     if (call->status != KW_OK) {
         return;
     }
