@@ -88,8 +88,9 @@ CK_RV pool_host_install(struct pool_host *host, struct kw_span wrapping_key);
 /** Reads the token's flags again. */
 CK_RV pool_host_flags(struct pool_host *host, CK_FLAGS *flags);
 CK_RV pool_host_open_session(struct pool_host *host, CK_SESSION_HANDLE *session);
-/** Does the token still compute? Uses `session`, which must be idle. */
-bool pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
+/** Does the token still compute? Uses `session`. CKR_OPERATION_ACTIVE and the like are a word about
+ *  the session, not about the token. */
+CK_RV pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
 /** Is the anchor, and with it the login and every key object, still there? */
 bool pool_host_anchored(struct pool_host *host);
 

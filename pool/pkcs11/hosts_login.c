@@ -93,7 +93,12 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
     }
     pthread_mutex_lock(&p11->lock);
     p11->token = hello;
+    bool first = p11->serving == 0;
     pthread_mutex_unlock(&p11->lock);
+    for (unsigned kind = 0; first && kind < KW_KIND_COUNT; kind++) {
+        /* it may come back with other firmware or another policy: what it refused is asked again */
+        atomic_store(&p11->unable[kind], 0);
+    }
     set_attempts(p11, hello.flags);
     note_pin_file(p11);
     if (pool_login_read_pin(p11->member->config.pin_file, &pin, &why) != KW_OK) {
