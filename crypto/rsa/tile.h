@@ -13,6 +13,7 @@
  * Everything here is straight-line: no branch and no address depends on data. */
 
 #include <immintrin.h>
+#include <stddef.h>
 
 #define KC_IFMA        __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512ifma,bmi2")))
 #define KC_IFMA_INLINE static inline __attribute__((always_inline)) KC_IFMA
@@ -102,11 +103,12 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
 KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const __m512i *y,
                                      const struct kc_scan *scan, unsigned d, unsigned stride)
 {
+    const struct kc_scan local = *scan; /* or the masks would be read again after each store */
     __m512i r[KC_TILE];
     kc_load10(r, y);
 #define ROW(i)                                                                                     \
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
-    kc_scan_digit(scan, d + (i), stride);
+    kc_scan_digit(&local, d + (i), stride);
     KC_EACH10(ROW)
 #undef ROW
 }
@@ -118,6 +120,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
                                     unsigned stride)
 {
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
+    const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
     __m512i r[KC_TILE];
     kc_load10(r, y);
 #define ROW(i)                                                                                     \
@@ -125,7 +128,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
     if (scan) {                                                                                    \
-        kc_scan_digit(scan, d + (i), stride);                                                      \
+        kc_scan_digit(&local, d + (i), stride);                                                      \
     }
     KC_EACH10(ROW)
 #undef ROW
