@@ -1,9 +1,11 @@
-/* The kernels of the eight-lane RSA one by one: cycles, and multiply-adds per cycle by the schoolbook.
+/* The kernels of the eight-lane RSA one by one: cycles, and multiply-adds per cycle by the
+ * schoolbook.
  *
  *   bench_rsa_kernels
  *
- * Figures are the fastest of many short runs, in core cycles (time stamp counter times the ratio that
- * a chain of dependent additions shows). A window is five squarings with their scans and a product. */
+ * Figures are the fastest of many short runs, in core cycles (time stamp counter times the ratio
+ * that a chain of dependent additions shows). A window is five squarings with their scans and a
+ * product. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -110,7 +112,8 @@ int main(void)
         double n = 10.0 * sizes[i];
         double sqr = 3 * n * n + 2 * n;
         double mul = 4 * n * n + n;
-        mont = (struct kc_mont){sizes[i], modulus, modulus[0], quotient, work->left, squares, differences};
+        mont = (struct kc_mont){sizes[i],   modulus, modulus[0], quotient,
+                                work->left, squares, differences};
         row("squaring", squaring, sqr, ratio);
         row("product", product, mul, ratio);
         row("reduction", reduction, 2 * n * n + n, ratio);

@@ -1,165 +1,12 @@
 #if defined(__x86_64__)
-#include "crypto/rsa/mont.h"
-
-/* A product is built block column by block column (ten digits), each held in registers from its
- * first multiply-add to its last: products of the factors, then quotient times modulus, then either
- * the ten quotient digits that clear it (lower half) or ten digits of the result (upper half). */
-
+#if defined(__clang__)
+#define KC_UNROLL /* clang keeps the columns in registers as it is */
+#else
 #define KC_UNROLL _Pragma("GCC unroll 16")
-enum product { SQUARE, MULTIPLY };
-
-/** Column block k of a * b: the sum of a[i] * b[k - i]. */
-KC_IFMA_INLINE void multiply_column(struct kc_cols *s, unsigned blocks, unsigned k,
-                                    const __m512i *a, const __m512i *b)
-{
-    unsigned first = k < blocks ? 0 : k - blocks + 1;
-    unsigned last = k < blocks ? k : blocks - 1;
-    KC_UNROLL
-    for (unsigned i = first; i <= last; i++) {
-        kc_tile_mul(s, a + KC_TILE * i, b + KC_TILE * (k - i));
-    }
-}
-
-/** Squares block i of a; leaves the columns in `s` and in squares[i]. */
-KC_IFMA_INLINE void square_block(struct kc_cols *s, const __m512i *a, __m512i *squares, unsigned i)
-{
-    __m512i x[KC_TILE];
-    kc_load10(x, a + KC_TILE * i);
-    kc_cols_zero(s);
-    kc_tile_square(s, x);
-    kc_cols_save(s, squares + 2 * KC_TILE * i);
-}
-
-/** s = the sum of 2 a[i] a[k - i] for i from `first` below k / 2. A mixed product comes from three
- *  squares (Karatsuba): 2 a[i] a[j] = a[i]^2 + a[j]^2 - (a[i] - a[j])^2, the first two of which are
- *  there anyway. The difference is e or, where `sign` is set, -(e + 1): (e + 1)^2 = e^2 + 2e + 1. */
-KC_IFMA_INLINE void mixed_products(struct kc_cols *s, unsigned first, unsigned k, const __m512i *a,
-                                   const struct kc_mont *mont)
-{
-    const unsigned last = (k - 1) / 2;
-    __m512i *squares = mont->squares;
-    __m512i one = _mm512_setzero_si512();
-    __m512i e[KC_TILE];
-    kc_cols_zero(s);
-    KC_UNROLL
-    for (unsigned i = first; i <= last; i++) {
-        __m512i sign = kc_difference(e, a + KC_TILE * i, a + KC_TILE * (k - i));
-        kc_cols_add_where(s, e, sign);
-        one = _mm512_sub_epi64(one, sign);
-        if (i < last) {
-            kc_tile_cross(s, e);
-            kc_save10(mont->differences + KC_TILE * (i - first), e);
-        } else {
-            kc_tile_square(s, e);
-        }
-    }
-    s->c[0] = _mm512_add_epi64(s->c[0], one);
-    KC_UNROLL
-    for (unsigned i = first; i < last; i++) {
-        kc_load10(e, mont->differences + KC_TILE * (i - first));
-        kc_tile_diagonal(s, e);
-    }
-    kc_cols_from_sum(s, squares + 2 * KC_TILE * first, squares + 2 * KC_TILE * (k - first));
-    KC_UNROLL
-    for (unsigned i = first + 1; i <= last; i++) {
-        kc_cols_add(s, squares + 2 * KC_TILE * i);
-        kc_cols_add(s, squares + 2 * KC_TILE * (k - i));
-    }
-}
-
-/** Adds column block k of a * a. */
-KC_IFMA_INLINE void square_column(struct kc_cols *s, unsigned blocks, unsigned k, const __m512i *a,
-                                  const struct kc_mont *mont)
-{
-    __m512i *squares = mont->squares;
-    const unsigned first = k < blocks ? 0 : k - blocks + 1;
-    if (k == 0) {
-        square_block(s, a, squares, 0);
-        return;
-    }
-    if (2 * first < k) {
-        kc_cols_leave(s, mont->left);
-        if (k < blocks) {
-            square_block(s, a, squares, k);
-        }
-        mixed_products(s, first, k, a, mont);
-        kc_cols_take(s, mont->left);
-    }
-    if (k % 2 == 0) {
-        kc_cols_add(s, squares + KC_TILE * k);
-    }
-}
-
-/** Clears column block k < blocks: makes quotient block k. The first `blocks` tiles do the lookups. */
-KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
-                               unsigned k, const struct kc_scan *scan)
-{
-    KC_UNROLL
-    for (unsigned i = 0; i < k; i++) {
-        const __m512i *q = mont->q + KC_TILE * i;
-        const __m512i *m = mont->m + KC_TILE * (k - i);
-        const unsigned tile = k * (k - 1) / 2 + i;
-        if (scan && tile < blocks) {
-            kc_tile_mul_scan(s, q, m, scan, KC_TILE * tile, KC_TILE * blocks);
-        } else {
-            kc_tile_mul(s, q, m);
-        }
-    }
-    kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0);
-}
-
-/** Finishes column block k >= blocks: ten digits of the result. */
-KC_IFMA_INLINE void reduce_high(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
-                                unsigned k, __m512i *r, const struct kc_scan *scan)
-{
-    unsigned i = k - blocks + 1;
-    KC_UNROLL
-    for (; i + 1 < blocks; i++) {
-        kc_tile_mul(s, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i));
-    }
-    /* two blocks have but one tile below: their second lookup is here */
-    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i),
-                    blocks == 2 ? scan : NULL, KC_TILE, KC_TILE * blocks);
-}
-
-/** Ten digits from ten columns: passes the carries on and returns the last. */
-KC_IFMA_INLINE __m512i finish_columns(__m512i *r, const __m512i *columns)
-{
-    const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
-    __m512i carry = _mm512_setzero_si512();
-#define FINISH(i)                                                                                  \
-    do {                                                                                           \
-        __m512i sum = _mm512_add_epi64(columns[i], carry);                                         \
-        _mm512_store_si512(r + (i), _mm512_and_si512(sum, low));                                   \
-        carry = _mm512_srai_epi64(sum, KC_DIGIT);                                                  \
-    } while (0);
-    KC_EACH10(FINISH)
-#undef FINISH
-    return carry;
-}
-
-KC_IFMA_INLINE void mont_product(const struct kc_mont *mont, const unsigned blocks,
-                                 const enum product product, __m512i *r, const __m512i *a,
-                                 const __m512i *b, const struct kc_scan *scan)
-{
-    struct kc_cols s;
-    kc_cols_zero(&s);
-    KC_UNROLL
-    for (unsigned k = 0; k < 2 * blocks - 1; k++) {
-        if (product == SQUARE) {
-            square_column(&s, blocks, k, a, mont);
-        } else {
-            multiply_column(&s, blocks, k, a, b);
-        }
-        if (k < blocks) {
-            reduce_low(&s, mont, blocks, k, scan);
-        } else {
-            reduce_high(&s, mont, blocks, k, r + KC_TILE * (k - blocks), scan);
-        }
-        kc_cols_shift(&s);
-    }
-    (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
-}
+#endif
+#define KC_KARATSUBA 1
+#include "crypto/rsa/mont_product.h"
+#include "crypto/rsa/mont_wide.h"
 
 /* One set of functions for each size that occurs: the block count is a constant in each. */
 #define KC_MONT_SIZE(n)                                                                            \
@@ -181,10 +28,8 @@ KC_IFMA_INLINE void mont_product(const struct kc_mont *mont, const unsigned bloc
 KC_MONT_SIZE(2)
 KC_MONT_SIZE(3)
 KC_MONT_SIZE(4)
-KC_MONT_SIZE(6)
-KC_MONT_SIZE(8)
 
-#define KC_MONT_DISPATCH(call, ...)                                                                \
+#define KC_MONT_DISPATCH(call, otherwise, ...)                                                     \
     switch (mont->blocks) {                                                                        \
     case 2:                                                                                        \
         call##_2(__VA_ARGS__);                                                                     \
@@ -195,88 +40,21 @@ KC_MONT_SIZE(8)
     case 4:                                                                                        \
         call##_4(__VA_ARGS__);                                                                     \
         break;                                                                                     \
-    case 6:                                                                                        \
-        call##_6(__VA_ARGS__);                                                                     \
-        break;                                                                                     \
     default:                                                                                       \
-        call##_8(__VA_ARGS__);                                                                     \
+        otherwise;                                                                                 \
         break;                                                                                     \
     }
 
-KC_IFMA void kc_mont_sqr(const struct kc_mont *mont, __m512i *r, const __m512i *a)
-{
-    KC_MONT_DISPATCH(sqr, mont, r, a)
-}
+KC_IFMA void kc_mont_sqr(const struct kc_mont *mont, __m512i *r, const __m512i *a){
+    KC_MONT_DISPATCH(sqr, kc_mont_sqr_wide(mont, r, a), mont, r, a)}
 
 KC_IFMA void kc_mont_sqr_scan(const struct kc_mont *mont, __m512i *r, const __m512i *a,
-                              const struct kc_scan *scan)
-{
-    KC_MONT_DISPATCH(sqr_scan, mont, r, a, scan)
+                              const struct kc_scan *scan){
+    KC_MONT_DISPATCH(sqr_scan, (void)0, mont, r, a, scan) /* primes have 2 to 4 blocks */
 }
 
-KC_IFMA void kc_mont_mul(const struct kc_mont *mont, __m512i *r, const __m512i *a,
-                         const __m512i *b)
+KC_IFMA void kc_mont_mul(const struct kc_mont *mont, __m512i *r, const __m512i *a, const __m512i *b)
 {
-    KC_MONT_DISPATCH(mul, mont, r, a, b)
-}
-
-KC_IFMA_INLINE void add_digits10(struct kc_cols *s, const __m512i *a)
-{
-    const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
-#define ADD(i)                                                                                     \
-    s->c[i] = _mm512_add_epi64(s->c[i], _mm512_and_si512(_mm512_load_si512(a + (i)), low));
-    KC_EACH10(ADD)
-#undef ADD
-}
-
-KC_IFMA void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i *a)
-{
-    const unsigned blocks = mont->blocks;
-    struct kc_cols s;
-    kc_cols_zero(&s);
-    for (unsigned k = 0; k < 2 * blocks - 1; k++) {
-        add_digits10(&s, a + KC_TILE * k);
-        if (k < blocks) {
-            reduce_low(&s, mont, blocks, k, NULL);
-        } else {
-            reduce_high(&s, mont, blocks, k, r + KC_TILE * (k - blocks), NULL);
-        }
-        kc_cols_shift(&s);
-    }
-    add_digits10(&s, a + KC_TILE * (2 * blocks - 1));
-    (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
-}
-
-KC_IFMA void kc_plain_mul(unsigned blocks, __m512i *r, const __m512i *a, const __m512i *b)
-{
-    struct kc_cols s;
-    kc_cols_zero(&s);
-    for (unsigned k = 0; k < 2 * blocks - 1; k++) {
-        multiply_column(&s, blocks, k, a, b);
-        s.c[KC_TILE] = _mm512_add_epi64(s.c[KC_TILE], finish_columns(r + KC_TILE * k, s.c));
-        kc_cols_shift(&s);
-    }
-    (void)finish_columns(r + KC_TILE * (2 * blocks - 1), s.c);
-}
-
-KC_IFMA void kc_mont_below(const struct kc_mont *mont, __m512i *r, const __m512i *a)
-{
-    const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
-    const unsigned digits = KC_TILE * mont->blocks;
-    __m512i borrow = _mm512_setzero_si512();
-    KC_UNROLL
-    for (unsigned i = 0; i < digits; i++) {
-        __m512i d = _mm512_sub_epi64(_mm512_and_si512(a[i], low), mont->m[i]);
-        borrow = _mm512_srai_epi64(_mm512_add_epi64(d, borrow), KC_DIGIT);
-    }
-    __mmask8 keep = _mm512_movepi64_mask(borrow);
-    borrow = _mm512_setzero_si512();
-    KC_UNROLL
-    for (unsigned i = 0; i < digits; i++) {
-        __m512i value = _mm512_and_si512(a[i], low);
-        __m512i d = _mm512_add_epi64(_mm512_sub_epi64(value, mont->m[i]), borrow);
-        borrow = _mm512_srai_epi64(d, KC_DIGIT);
-        r[i] = _mm512_mask_mov_epi64(_mm512_and_si512(d, low), keep, value);
-    }
+    KC_MONT_DISPATCH(mul, kc_mont_mul_wide(mont, r, a, b), mont, r, a, b)
 }
 #endif

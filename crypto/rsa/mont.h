@@ -11,12 +11,12 @@
 
 /** Eight moduli and the room that products modulo them need; all owned by the caller. */
 struct kc_mont {
-    unsigned blocks;  /* digits / 10 */
-    const __m512i *m; /* the moduli, digits below 2^52 */
-    __m512i k0;       /* -1/m mod 2^52 */
-    __m512i *q;       /* room: 10 * blocks digits */
-    __m512i *left;    /* room: 10 columns */
-    __m512i *squares; /* room: 20 * blocks columns */
+    unsigned blocks;      /* digits / 10 */
+    const __m512i *m;     /* the moduli, digits below 2^52 */
+    __m512i k0;           /* -1/m mod 2^52 */
+    __m512i *q;           /* room: 10 * blocks digits */
+    __m512i *left;        /* room: 10 columns */
+    __m512i *squares;     /* room: 20 * blocks columns */
     __m512i *differences; /* room: 5 * blocks digits */
 };
 

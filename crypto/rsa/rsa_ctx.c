@@ -11,7 +11,8 @@
 /** Writes v in digits of `width` bits, least significant first; false when it does not fit. */
 static bool digits_from_bn(uint64_t *out, size_t count, unsigned width, const BIGNUM *v)
 {
-    uint8_t bytes[KW_RSA_MAX_BYTES + 16] = {0}; /* little-endian; the last digits read past the end */
+    uint8_t bytes[KW_RSA_MAX_BYTES + 16] = {
+        0}; /* little-endian; the last digits read past the end */
     bool fits = BN_num_bits(v) <= (int)(count * width) &&
                 BN_bn2lebinpad(v, bytes, KW_RSA_MAX_BYTES) == KW_RSA_MAX_BYTES;
     for (size_t i = 0; fits && i < count; i++) {
@@ -159,8 +160,8 @@ kw_status kc_rsa_private_init(struct kc_rsa_private_ctx *ctx, const struct kc_pr
 {
     memset(ctx, 0, sizeof *ctx);
     KW_TRY(kc_rsa_public_init(&ctx->pub, in->n, in->e));
-    if (in->p.len == 0 || in->q.len == 0 || in->dp.len == 0 || in->dq.len == 0 ||
-        in->qi.len == 0 || in->p.len > KW_RSA_MAX_BYTES || in->q.len > KW_RSA_MAX_BYTES ||
+    if (in->p.len == 0 || in->q.len == 0 || in->dp.len == 0 || in->dq.len == 0 || in->qi.len == 0 ||
+        in->p.len > KW_RSA_MAX_BYTES || in->q.len > KW_RSA_MAX_BYTES ||
         in->dp.len > KW_RSA_MAX_BYTES || in->dq.len > KW_RSA_MAX_BYTES ||
         in->qi.len > KW_RSA_MAX_BYTES) {
         return KW_E_INPUT;

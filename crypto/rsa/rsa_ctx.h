@@ -40,8 +40,8 @@ struct kc_rsa_private_ctx {
 KW_MUST_CHECK kw_status kc_rsa_public_init(struct kc_rsa_public_ctx *ctx, struct kw_span n,
                                            struct kw_span e);
 
-/** Fills `ctx` from n, e, p, q, dp, dq and qi = 1/q mod p (RFC 8017 section 3.2), all big-endian and
- *  all present; `d` is not read. That they belong together is the key import's to check.
+/** Fills `ctx` from n, e, p, q, dp, dq and qi = 1/q mod p (RFC 8017 section 3.2), all big-endian
+ * and all present; `d` is not read. That they belong together is the key import's to check.
  *  KW_E_UNSUPPORTED: as above, or p and q are not both of exactly half the modulus' bits; such
  *  a key is served one by one. KW_E_INPUT: a part is missing, even, or too long. KW_E_NOMEM.
  *  On failure `ctx` is wiped. Any thread. */

@@ -1,5 +1,6 @@
 #if defined(__x86_64__)
-/* The exponentiation modulo a prime: fixed window of five bits, the table read whole for each window.
+/* The exponentiation modulo a prime: fixed window of five bits, the table read whole for each
+ * window.
  *
  * Each of the five squarings before a product also scans a part of the table, so that the loads
  * run while the multiplier is busy: all but the first lookup cost next to nothing. */
@@ -67,8 +68,8 @@ KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_ha
 {
     const unsigned digits = KC_TILE * blocks;
     const unsigned bits = 512 * blocks;
-    struct kc_mont mont = {blocks, half->m, half->k0, w->quotient, w->left, w->squares,
-                           w->differences};
+    struct kc_mont mont = {blocks,  half->m,    half->k0,      w->quotient,
+                           w->left, w->squares, w->differences};
 
     kc_mont_redc(&mont, w->power, w->x); /* x / R, then times R^3 / R: x in Montgomery form */
     kc_mont_mul(&mont, w->power, w->power, half->r3);

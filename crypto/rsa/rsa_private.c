@@ -75,8 +75,8 @@ KC_IFMA static void add_half(__m512i *x, const __m512i *product, const __m512i *
 KC_IFMA void kc_rsa_private_recombine(struct kc_rsa_private_work *w, unsigned blocks)
 {
     const unsigned digits = KC_TILE * blocks;
-    struct kc_mont mont = {blocks, w->p.m, w->p.k0, w->quotient, w->left, w->squares,
-                           w->differences};
+    struct kc_mont mont = {blocks,  w->p.m,     w->p.k0,       w->quotient,
+                           w->left, w->squares, w->differences};
     __m512i *h = w->power;
     __m512i *product = w->table;
     subtract(h, w->p.result, w->q.result, w->p.m, digits); /* q < 2p: both have the same bits */
@@ -141,18 +141,24 @@ __attribute__((noinline)) KC_IFMA static void forget(void)
 #undef CLEAR
 }
 
+void kc_rsa_x8_private_unchecked(const struct kc_rsa_private_lane *lanes, unsigned count,
+                                 void *scratch)
+{
+    struct kc_rsa_private_work *w = scratch;
+    const unsigned blocks = lanes[0].key->pub.blocks / 2;
+    kc_rsa_private_load(w, lanes, count);
+    kc_rsa_private_half(w, &w->p, blocks);
+    kc_rsa_private_half(w, &w->q, blocks);
+    kc_rsa_private_recombine(w, blocks);
+    kc_rsa_private_store(w, lanes, count);
+    kc_rsa_private_wipe(w, blocks);
+    forget();
+}
+
 unsigned kc_rsa_x8_private(const struct kc_rsa_private_lane *lanes, unsigned count, void *scratch)
 {
-    union kc_rsa_work *w = scratch;
-    const unsigned blocks = lanes[0].key->pub.blocks / 2;
-    kc_rsa_private_load(&w->priv, lanes, count);
-    kc_rsa_private_half(&w->priv, &w->priv.p, blocks);
-    kc_rsa_private_half(&w->priv, &w->priv.q, blocks);
-    kc_rsa_private_recombine(&w->priv, blocks);
-    kc_rsa_private_store(&w->priv, lanes, count);
-    kc_rsa_private_wipe(&w->priv, blocks);
-    unsigned passed = kc_rsa_private_check(lanes, count, &w->pub);
-    forget();
+    kc_rsa_x8_private_unchecked(lanes, count, scratch);
+    unsigned passed = kc_rsa_private_check(lanes, count, scratch);
     for (unsigned i = 0; i < count; i++) {
         if (!(passed >> i & 1)) {
             kw_wipe(lanes[i].out, lanes[i].key->pub.bits / 8);

@@ -41,7 +41,8 @@ KC_IFMA static unsigned lanes_below(const __m512i *x, const __m512i *n, size_t d
 {
     __m512i borrow = _mm512_setzero_si512();
     for (size_t i = 0; i < digits; i++) {
-        borrow = _mm512_srai_epi64(_mm512_add_epi64(_mm512_sub_epi64(x[i], n[i]), borrow), KC_DIGIT);
+        borrow =
+            _mm512_srai_epi64(_mm512_add_epi64(_mm512_sub_epi64(x[i], n[i]), borrow), KC_DIGIT);
     }
     return _mm512_movepi64_mask(borrow);
 }
@@ -132,6 +133,12 @@ unsigned kc_rsa_x8_private(const struct kc_rsa_private_lane *lanes, unsigned cou
 {
     (void)lanes, (void)count, (void)scratch;
     return 0;
+}
+
+void kc_rsa_x8_private_unchecked(const struct kc_rsa_private_lane *lanes, unsigned count,
+                                 void *scratch)
+{
+    (void)lanes, (void)count, (void)scratch;
 }
 
 unsigned kc_rsa_x8_public(const struct kc_rsa_public_lane *lanes, unsigned count, void *scratch)

@@ -15,8 +15,8 @@
 struct kc_rsa_public_work {
     __m512i n[KC_MAX_DIGITS];
     __m512i r2[KC_MAX_DIGITS];
-    __m512i x[KC_MAX_DIGITS];      /* the input; at the end the result, below n */
-    __m512i base[KC_MAX_DIGITS];   /* the input in Montgomery form */
+    __m512i x[KC_MAX_DIGITS];    /* the input; at the end the result, below n */
+    __m512i base[KC_MAX_DIGITS]; /* the input in Montgomery form */
     __m512i power[KC_MAX_DIGITS];
     __m512i product[2 * KC_MAX_DIGITS];
     __m512i q[KC_MAX_DIGITS];

@@ -2,7 +2,8 @@
 /* RSA on eight requests at once (AVX-512 IFMA): one request a lane, any mix of keys of one size.
  *
  * Raw exponentiation (RFC 8017 section 5): padding is the caller's. Constant time in everything but
- * sizes and public exponents. No allocation, no locks, no global state; a scratch serves one thread. */
+ * sizes and public exponents. No allocation, no locks, no global state; a scratch serves one
+ * thread. */
 
 #include "crypto/rsa/rsa_ctx.h"
 
@@ -36,6 +37,11 @@ bool kc_rsa_x8_supported(void);
  *  Everything secret in `scratch`, registers and stack is wiped before return. */
 KW_MUST_CHECK unsigned kc_rsa_x8_private(const struct kc_rsa_private_lane *lanes, unsigned count,
                                          void *scratch);
+
+/** The same without the check and without in < n looked at: for a caller that makes both itself, on
+ *  the bytes that leave. */
+void kc_rsa_x8_private_unchecked(const struct kc_rsa_private_lane *lanes, unsigned count,
+                                 void *scratch);
 
 /** out = in^e mod n likewise; exponents may differ between lanes. Bit i of the return value is set
  *  when in < n in lane i; otherwise its `out` is zeroed. */

@@ -1,13 +1,12 @@
 #pragma once
-/* Between numbers as the world writes them and slices (crypto/rsa/tile.h): the way in and out of the
- * lanes. All of it is free of branches and addresses that depend on data. */
+/* Between numbers as the world writes them and slices (crypto/rsa/tile.h): the way in and out of
+ * the lanes. All of it is free of branches and addresses that depend on data. */
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "crypto/rsa/rsa_x8.h"
 #include "crypto/rsa/tile.h"
-
 
 /** Digits of the longest number, a 4096-bit modulus: also the digits of every buffer on the way. */
 #define KC_MAX_DIGITS 80

@@ -1,10 +1,11 @@
 #pragma once
 /* Register tiles of the eight-lane multiplier.
  *
- * A number is a row of 52-bit digits, one zmm register a digit, one 64-bit lane a request ("slices").
- * All arithmetic goes through tiles of ten by ten digits: twenty column sums and ten digits of one
- * factor fill the register file, the digits of the other factor stream through the last register.
- * That leaves one load for ten multiply-adds, so the multiplier is what the code waits for.
+ * A number is a row of 52-bit digits, one zmm register a digit, one 64-bit lane a request
+ * ("slices"). All arithmetic goes through tiles of ten by ten digits: twenty column sums and ten
+ * digits of one factor fill the register file, the digits of the other factor stream through the
+ * last register. That leaves one load for ten multiply-adds, so the multiplier is what the code
+ * waits for.
  *
  * Column sums have twelve spare bits above 52; carries are moved on only when a column is finished.
  * A multiply-add reads the low 52 bits of its factors, so digits whose carry has been passed on may
@@ -21,7 +22,8 @@
 #define KC_TILE  10 /* digits of a tile's side */
 #define KC_DIGIT 52 /* bits of a digit */
 
-/** Column sums of one block column: ten that the block finishes, ten that the next one takes over. */
+/** Column sums of one block column: ten that the block finishes, ten that the next one takes over.
+ */
 struct kc_cols {
     __m512i c[2 * KC_TILE];
 };
@@ -38,8 +40,7 @@ struct kc_scan {
 
 #define KC_EACH10(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9)
 
-#define KC_EACH20(F) \
-    KC_EACH10(F) F(10) F(11) F(12) F(13) F(14) F(15) F(16) F(17) F(18) F(19)
+#define KC_EACH20(F) KC_EACH10(F) F(10) F(11) F(12) F(13) F(14) F(15) F(16) F(17) F(18) F(19)
 
 #define KC_LO(sum, x, y) ((sum) = _mm512_madd52lo_epu64((sum), (x), (y)))
 #define KC_HI(sum, x, y) ((sum) = _mm512_madd52hi_epu64((sum), (x), (y)))
@@ -88,15 +89,17 @@ KC_IFMA_INLINE void kc_tile_mul(struct kc_cols *s, const __m512i *x, const __m51
 #undef ROW
 }
 
-/** Merges digit d of KC_SCAN_MASKS table entries into scan->out[d], each lane the entry it picked. */
+/** Merges digit d of KC_SCAN_MASKS table entries into scan->out[d], each lane the entry it picked.
+ */
 KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsigned stride)
 {
     const __m512i *entry = scan->table + d;
     __m512i value = _mm512_load_si512(scan->out + d);
 #define MERGE(j) value = _mm512_mask_load_epi64(value, scan->pick[j], entry + (j) * (size_t)stride);
-    MERGE(0) MERGE(1) MERGE(2) MERGE(3) MERGE(4) MERGE(5) MERGE(6)
+    MERGE(0)
+    MERGE(1) MERGE(2) MERGE(3) MERGE(4) MERGE(5) MERGE(6)
 #undef MERGE
-    kc_store_late(scan->out + d, value);
+        kc_store_late(scan->out + d, value);
 }
 
 /** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */
@@ -128,7 +131,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
     if (scan) {                                                                                    \
-        kc_scan_digit(&local, d + (i), stride);                                                      \
+        kc_scan_digit(&local, d + (i), stride);                                                    \
     }
     KC_EACH10(ROW)
 #undef ROW
@@ -148,10 +151,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     KC_EACH_J(KC_PAIR_HI, i)
 
 /** Adds the products of different digits of x, once each: 90 multiply-adds. */
-KC_IFMA_INLINE void kc_tile_cross(struct kc_cols *s, const __m512i *x)
-{
-    KC_EACH10(KC_PAIRS)
-}
+KC_IFMA_INLINE void kc_tile_cross(struct kc_cols *s, const __m512i *x){KC_EACH10(KC_PAIRS)}
 
 /** Adds the squares of the digits of x: 20 multiply-adds. */
 KC_IFMA_INLINE void kc_tile_diagonal(struct kc_cols *s, const __m512i *x)
@@ -163,9 +163,10 @@ KC_IFMA_INLINE void kc_tile_diagonal(struct kc_cols *s, const __m512i *x)
 #undef SQUARE
 }
 
-/** cols = 2 * (cols + products of different digits of x) + squares of the digits: 110 multiply-adds.
- *  After row i the columns up to 2i + 2 have all their products, so they are doubled at once: what
- *  comes next can start on the low columns while the high ones are still being summed. */
+/** cols = 2 * (cols + products of different digits of x) + squares of the digits: 110
+ * multiply-adds. After row i the columns up to 2i + 2 have all their products, so they are doubled
+ * at once: what comes next can start on the low columns while the high ones are still being summed.
+ */
 KC_IFMA_INLINE void kc_tile_square(struct kc_cols *s, const __m512i *x)
 {
 #define DOUBLE(n) s->c[n] = _mm512_add_epi64(s->c[n], s->c[n])
@@ -215,6 +216,13 @@ KC_IFMA_INLINE void kc_cols_negate_where(struct kc_cols *s, __m512i mask)
 #define NEGATE(i) s->c[i] = _mm512_sub_epi64(_mm512_xor_si512(s->c[i], mask), mask);
     KC_EACH20(NEGATE)
 #undef NEGATE
+}
+
+KC_IFMA_INLINE void kc_cols_double(struct kc_cols *s)
+{
+#define DOUBLE(i) s->c[i] = _mm512_add_epi64(s->c[i], s->c[i]);
+    KC_EACH20(DOUBLE)
+#undef DOUBLE
 }
 
 KC_IFMA_INLINE void kc_cols_zero(struct kc_cols *s)

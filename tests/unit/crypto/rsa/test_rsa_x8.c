@@ -24,7 +24,8 @@
 #include "crypto/rsa/rsa_work.h"
 
 #define SIZES 3
-#define KEYS  4 /* of each size: e = 65537, 3, one of 64 bits, and the first with p and q exchanged */
+#define KEYS                                                                                       \
+    4 /* of each size: e = 65537, 3, one of 64 bits, and the first with p and q exchanged */
 
 enum { N, E, D, P, Q, DP, DQ, QI, PARTS };
 
@@ -60,8 +61,13 @@ static kw_status describe(struct test_key *key)
     for (int i = 0; i < PARTS; i++) {
         span[i] = kw_span_of(key->bytes[i], (size_t)BN_bn2bin(key->bn[i], key->bytes[i]));
     }
-    key->parts = (struct kc_private_parts){.n = span[N], .e = span[E], .d = span[D], .p = span[P],
-                                           .q = span[Q], .dp = span[DP], .dq = span[DQ],
+    key->parts = (struct kc_private_parts){.n = span[N],
+                                           .e = span[E],
+                                           .d = span[D],
+                                           .p = span[P],
+                                           .q = span[Q],
+                                           .dp = span[DP],
+                                           .dq = span[DQ],
                                            .qi = span[QI]};
     if (key->ctx == NULL) {
         key->ctx = kw_secret_alloc(sizeof *key->ctx);
