@@ -216,7 +216,8 @@ static void start_sign(struct df_state *state, struct kc_lane_op *op, size_t i)
     op->kind = KW_KIND_SIGN;
     op->alg = draw_signature(state);
     size_t len = kw_alg_info(op->alg)->digest_len;
-    op->in = kw_span_of(input[i], len ? len : kt_draw_below(&state->draw, 200));
+    /* OpenSSL takes no empty message for what it verifies */
+    op->in = kw_span_of(input[i], len ? len : 1 + kt_draw_below(&state->draw, 200));
     kt_draw_bytes(&state->draw, input[i], sizeof(input[i]));
     op->out = (struct kw_buf){output[i], 0, sizeof(output[i])};
 }
