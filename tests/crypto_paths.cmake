@@ -1,8 +1,11 @@
 # The crypto tests once more on each lower path of the dispatch, and the long run against OpenSSL.
 file(GLOB DIFFERENTIAL_PARTS CONFIGURE_DEPENDS unit/crypto/differential/*_part.c)
 target_sources(unit-crypto-differential-test_differential PRIVATE ${DIFFERENTIAL_PARTS})
+target_sources(unit-crypto-faults-test_faults PRIVATE unit/crypto/faults/fault_exp_part.c)
+
 if(KEYWARD_SANITIZE)
   target_compile_definitions(unit-crypto-differential-test_differential PRIVATE OPERATIONS=6000)
+  target_compile_definitions(unit-crypto-faults-test_faults PRIVATE FAULTS=200)
   return()
 endif()
 
@@ -17,6 +20,8 @@ foreach(path openssl avx2)
     set(arguments)
     if(name MATCHES "test_differential$")
       set(arguments 4000) # OpenSSL against itself: the way around it is what is tested
+    elseif(name MATCHES "test_faults$")
+      set(arguments 300)
     endif()
     add_test(NAME ${name}@${path} COMMAND ${target} ${arguments}
       WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
@@ -28,3 +33,6 @@ endforeach()
 add_test(NAME unit/crypto/differential/million
   COMMAND unit-crypto-differential-test_differential 1000000)
 set_tests_properties(unit/crypto/differential/million PROPERTIES LABELS "unit;slow" TIMEOUT 1800)
+
+add_test(NAME unit/crypto/faults/hundred-thousand COMMAND unit-crypto-faults-test_faults 100000)
+set_tests_properties(unit/crypto/faults/hundred-thousand PROPERTIES LABELS "unit;slow" TIMEOUT 3600)
