@@ -110,10 +110,7 @@ KC_EC_INLINE unsigned comb(const struct kc_ec_curve *curve, struct kc_ec_point *
         entry(curve, x, y, used, recoded, i, nd, w);
         kc_point_add_affine(curve, r, x, y, nd);
     }
-    __m512i t[KC_EC_DIGITS];
-    KC_EC_UNROLL for (unsigned d = 0; d < nd; d++) t[d] =
-        _mm512_mask_sub_epi64(r->y[d], even, curve->p64[d], r->y[d]);
-    kc_fe_finish(r->y, t, nd);
+    kc_fe_negate(curve, r->y, even, nd);
     (void)kc_ec_recode(curve, x, k, count * w - 1);
     return kc_ec_same(used, x, nd);
 }

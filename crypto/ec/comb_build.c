@@ -39,11 +39,11 @@ static KC_EC void normalise(struct build *b, unsigned count)
 {
     const struct kc_ec_curve *c = b->curve;
     const struct kc_ec_modulus *p = &c->p;
-    __m512i inverse[KC_EC_DIGITS], z[KC_EC_DIGITS], zz[KC_EC_DIGITS], unused[KC_EC_DIGITS];
+    __m512i inverse[KC_EC_DIGITS], z[KC_EC_DIGITS], zz[KC_EC_DIGITS];
     kc_ec_copy(b->products[0], b->entries[0].z, c->nd);
     for (unsigned j = 1; j < count; j++)
         p->mul(p, b->products[j], b->products[j - 1], b->entries[j].z);
-    kc_ec_invert2(p, inverse, b->products[count - 1], p, unused, p->one);
+    kc_ec_invert(p, inverse, b->products[count - 1]);
     for (unsigned j = count; j-- > 0;) {
         struct kc_ec_point *e = &b->entries[j];
         if (j > 0) {

@@ -1,6 +1,7 @@
 #include "crypto/ec/ec_lanes.h"
 
 #include "crypto/ec/sign.h"
+#include "crypto/ec/verify.h"
 #include "crypto/keys/key_internal.h"
 #include "crypto/lanes/dispatch.h"
 #include "crypto/lanes/scratch.h"
@@ -9,8 +10,9 @@
 
 #define CURVES 3
 
-/* Fewer signatures than this are faster one by one (OpenSSL has assembly for P-256 alone). */
+/* Fewer operations than this are faster one by one (OpenSSL has assembly for P-256 alone). */
 static const unsigned break_even_sign[CURVES] = {2, 1, 1};
+static const unsigned break_even_verify[CURVES] = {2, 1, 1};
 
 /* --- what a key carries -------------------------------------------------------------------------
  */
@@ -45,7 +47,7 @@ static const struct kc_ec_key *key_of(const struct kc_lane_op *op)
 static void sign_some(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch)
 {
     const struct kc_ec_curve *curve = key_of(ops[0])->curve;
-    struct kc_ec_sign_lane lanes[KC_EC_LANES];
+    struct kc_ec_sign_lane lanes[KC_EC_LANES] = {0};
     unsigned good = 0;
     for (unsigned i = 0; i < count; i++)
         lanes[i] = (struct kc_ec_sign_lane){.key = key_of(ops[i]),
@@ -63,25 +65,70 @@ static void sign_some(struct kc_lane_op *const *ops, unsigned count, struct kc_s
     }
 }
 
-static void run_sign(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch)
+/* --- verifying ----------------------------------------------------------------------------------
+ */
+
+static void verify_some(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch)
+{
+    const struct kc_ec_curve *curve = key_of(ops[0])->curve;
+    struct kc_ec_verify_lane lanes[KC_EC_LANES] = {0};
+    unsigned undecided = 0;
+    for (unsigned i = 0; i < count; i++)
+        lanes[i] = (struct kc_ec_verify_lane){.key = key_of(ops[i]),
+                                              .digest = ops[i]->in.data,
+                                              .len = ops[i]->in.len,
+                                              .sig = ops[i]->sig.data};
+    unsigned valid = kc_ec_verify_x8(curve, lanes, count, scratch->kernel, &undecided);
+    for (unsigned i = 0; i < count; i++) {
+        ops[i]->status = KW_OK;
+        ops[i]->valid = valid >> i & 1;
+        if (undecided >> i & 1)
+            kc_openssl_ecdsa(&ops[i], 1, scratch);
+    }
+}
+
+/* --- batches of any length ----------------------------------------------------------------------
+ */
+
+typedef void some_fn(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch);
+
+/* `op` can go into a lane: the key is prepared and a signature to verify has its one length. */
+static bool fits_lane(const struct kc_lane_op *op)
+{
+    return key_of(op) &&
+           (op->kind == KW_KIND_SIGN || op->sig.len == 2 * (size_t)key_of(op)->curve->bytes);
+}
+
+static void run(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch, some_fn *some,
+                const unsigned *break_even)
 {
     struct kc_lane_op *ready[KC_EC_LANES];
     unsigned count = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!key_of(ops[i])) {
+        if (!fits_lane(ops[i])) {
             kc_openssl_ecdsa(&ops[i], 1, scratch);
             continue;
         }
         ready[count++] = ops[i];
         if (count == KC_EC_LANES) {
-            sign_some(ready, count, scratch);
+            some(ready, count, scratch);
             count = 0;
         }
     }
-    if (count > 0 && count < break_even_sign[ready[0]->key->pub.curve - KW_CURVE_P256])
+    if (count > 0 && count < break_even[ready[0]->key->pub.curve - KW_CURVE_P256])
         kc_openssl_ecdsa(ready, count, scratch);
     else if (count > 0)
-        sign_some(ready, count, scratch);
+        some(ready, count, scratch);
+}
+
+static void run_sign(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch)
+{
+    run(ops, n, scratch, sign_some, break_even_sign);
+}
+
+static void run_verify(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch)
+{
+    run(ops, n, scratch, verify_some, break_even_verify);
 }
 
 /* --- registration -------------------------------------------------------------------------------
@@ -92,15 +139,22 @@ static void run_sign(struct kc_lane_op *const *ops, size_t n, struct kc_scratch 
     {                                                                                              \
         "ifma x8", KC_EC_LANES, (ns), false, run_sign, NULL, sizeof(struct kc_ec_sign_work)        \
     }
+#define VERIFY(ns)                                                                                 \
+    {                                                                                              \
+        "ifma x8", KC_EC_LANES, (ns), false, run_verify, NULL, sizeof(struct kc_ec_verify_work)    \
+    }
 static const struct kc_kernel sign_kernels[CURVES] = {SIGN(4400), SIGN(15200), SIGN(25100)};
+static const struct kc_kernel verify_kernels[CURVES] = {VERIFY(9000), VERIFY(30000), VERIFY(50000)};
 
 void kc_ec_register(const struct kc_cpu *cpu)
 {
     bool use = cpu->path >= KC_CPU_AVX512 && cpu->avx512_ifma && cpu->bmi2;
     kc_key_extend(KC_KEY_SLOT_EC, use ? &extension : NULL);
     for (int i = 0; use && i < CURVES; i++)
-        if (kc_ec_curve_get((enum kw_curve)(KW_CURVE_P256 + i)))
+        if (kc_ec_curve_get((enum kw_curve)(KW_CURVE_P256 + i))) {
             kc_dispatch_set((enum kc_shape)(KC_SHAPE_P256_SIGN + i), &sign_kernels[i]);
+            kc_dispatch_set((enum kc_shape)(KC_SHAPE_P256_VERIFY + i), &verify_kernels[i]);
+        }
 }
 
 #else

@@ -52,6 +52,18 @@ static unsigned window_of(const struct kc_ec_modulus *m, size_t at)
     return at % 2 ? byte & 15u : byte >> 4;
 }
 
+KC_EC void kc_ec_invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a)
+{
+    struct chain x;
+    chain_start(&x, m, a);
+    for (size_t at = 0; at < 2 * m->len; at++) {
+        for (int i = 0; i < WINDOW; i++)
+            m->sqr(m, x.product, x.product);
+        m->mul(m, x.product, x.product, x.powers[window_of(m, at)]);
+    }
+    kc_ec_copy(r, x.product, m->nd);
+}
+
 KC_EC void kc_ec_invert2(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a,
                          const struct kc_ec_modulus *m2, __m512i *r2, const __m512i *a2)
 {

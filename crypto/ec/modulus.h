@@ -49,9 +49,12 @@ void kc_ec_reduce(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
 /** r = a below m, out of Montgomery form. r may be a. */
 void kc_ec_plain(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
 
-/** r = 1/a in Montgomery form by Fermat's little theorem, 0 for 0; likewise r2 = 1/a2 modulo m2,
- *  whose chain runs beside the first and fills its waits. Both moduli have the same length. The
- *  exponents are public, so the sequence of operations is too. */
+/** r = 1/a in Montgomery form by Fermat's little theorem, 0 for 0. The exponent is public, so the
+ *  sequence of operations is too. r may be a. */
+void kc_ec_invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
+
+/** Two inversions, modulo m and m2 of the same length, in less time than one after the other: each
+ *  chain of squarings fills the other's waits. */
 void kc_ec_invert2(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a,
                    const struct kc_ec_modulus *m2, __m512i *r2, const __m512i *a2);
 

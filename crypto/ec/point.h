@@ -79,6 +79,15 @@ KC_EC_INLINE void kc_fe_sub2(__m512i *r, const __m512i *a, const __m512i *b, con
     kc_fe_finish(r, t, nd);
 }
 
+/** y = -y where the mask is set */
+KC_EC_INLINE void kc_fe_negate(const struct kc_ec_curve *c, __m512i *y, __mmask8 where, unsigned nd)
+{
+    __m512i t[KC_EC_DIGITS];
+    KC_EC_UNROLL for (unsigned d = 0; d < nd; d++) t[d] =
+        _mm512_mask_sub_epi64(y[d], where, c->p64[d], y[d]);
+    kc_fe_finish(y, t, nd);
+}
+
 /** Shared end of both additions: from H, r = S2 - S1, U1, S1 and Z1 Z2 (in z) to the sum. */
 KC_EC_INLINE void kc_point_sum(const struct kc_ec_curve *c, struct kc_ec_point *r, const __m512i *h,
                                const __m512i *slope, const __m512i *u1, const __m512i *s1,
