@@ -52,18 +52,14 @@ static bool power_of_r(__m512i *to, const BIGNUM *m, unsigned nd, unsigned times
     return ok;
 }
 
-static bool modulus_init(struct kc_ec_modulus *to, const BIGNUM *m, unsigned nd, unsigned bytes,
-                         BN_CTX *ctx)
+static bool modulus_init(struct kc_ec_modulus *to, const BIGNUM *m, unsigned nd, BN_CTX *ctx)
 {
     to->nd = nd;
-    to->len = bytes;
     BN_CTX_start(ctx);
     BIGNUM *t = BN_CTX_get(ctx), *word = BN_CTX_get(ctx);
     __m512i k0[KC_EC_DIGITS];
     bool ok = word && broadcast(to->m, m, nd) && power_of_r(to->one, m, nd, 1, ctx) &&
-              power_of_r(to->r2, m, nd, 2, ctx) && power_of_r(to->r3, m, nd, 3, ctx) &&
-              BN_copy(t, m) && BN_sub_word(t, 2) &&
-              BN_bn2binpad(t, to->minus2, (int)bytes) == (int)bytes;
+              power_of_r(to->r2, m, nd, 2, ctx) && power_of_r(to->r3, m, nd, 3, ctx);
     ok = ok && BN_set_bit(word, KC_EC_DIGIT) && BN_mod_inverse(t, m, word, ctx) &&
          BN_sub(t, word, t) && broadcast(k0, t, 1);
     to->k0 = k0[0];
@@ -99,8 +95,7 @@ static bool curve_init(struct kc_ec_curve *curve, const EC_GROUP *group, BN_CTX 
     curve->windows = curve->bits / curve->window + 1;
     bool ok = y && EC_GROUP_get_curve(group, p, a, b, ctx) == 1 &&
               EC_POINT_get_affine_coordinates(group, EC_GROUP_get0_generator(group), x, y, ctx) &&
-              modulus_init(&curve->p, p, nd, curve->bytes, ctx) &&
-              modulus_init(&curve->n, n, nd, curve->bytes, ctx) &&
+              modulus_init(&curve->p, p, nd, ctx) && modulus_init(&curve->n, n, nd, ctx) &&
               field_element(curve, curve->b, b) && field_element(curve, curve->gx, x) &&
               field_element(curve, curve->gy, y);
     BN_CTX_end(ctx);

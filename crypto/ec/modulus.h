@@ -24,10 +24,8 @@ struct kc_ec_modulus {
     __m512i r3[KC_EC_DIGITS];  /* R^3 mod m */
     __m512i k0;                /* -1/m mod 2^52 */
     unsigned nd;
-    kc_ec_mul_fn *mul;  /* r = a * b / R; r may be a or b */
-    kc_ec_sqr_fn *sqr;  /* r = a * a / R; r may be a */
-    uint8_t minus2[72]; /* m - 2, big-endian, `len` bytes: the exponent that inverts */
-    size_t len;
+    kc_ec_mul_fn *mul; /* r = a * b / R; r may be a or b */
+    kc_ec_sqr_fn *sqr; /* r = a * a / R; r may be a */
 };
 
 /** Fields: their primes make the reduction short (FIPS 186-4 appendix D.2). */
@@ -49,13 +47,7 @@ void kc_ec_reduce(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
 /** r = a below m, out of Montgomery form. r may be a. */
 void kc_ec_plain(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
 
-/** r = 1/a in Montgomery form by Fermat's little theorem, 0 for 0. The exponent is public, so the
- *  sequence of operations is too. r may be a. */
+/** r = 1/a in Montgomery form for a < 2m, 0 for 0. Constant time. r may be a. */
 void kc_ec_invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a);
-
-/** Two inversions, modulo m and m2 of the same length, in less time than one after the other: each
- *  chain of squarings fills the other's waits. */
-void kc_ec_invert2(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a,
-                   const struct kc_ec_modulus *m2, __m512i *r2, const __m512i *a2);
 
 #endif
