@@ -87,7 +87,7 @@ KC_EC_INLINE void entry(const struct kc_ec_curve *curve, __m512i *x, __m512i *y,
                                 _mm512_test_epi64_mask(index, _mm512_set1_epi64(64))};
     KC_EC_UNROLL for (unsigned d = 0; d < nd; d++) x[d] =
         pick(window + (size_t)d * entries, index, choice, entries);
-    __m512i t[KC_EC_DIGITS];
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     KC_EC_UNROLL for (unsigned d = 0; d < nd; d++)
     {
         t[d] = pick(window + (size_t)(nd + d) * entries, index, choice, entries);
@@ -99,7 +99,8 @@ KC_EC_INLINE void entry(const struct kc_ec_curve *curve, __m512i *x, __m512i *y,
 KC_EC_INLINE unsigned comb(const struct kc_ec_curve *curve, struct kc_ec_point *r, const __m512i *k,
                            unsigned nd, unsigned w)
 {
-    __m512i recoded[KC_EC_DIGITS], used[KC_EC_DIGITS], x[KC_EC_DIGITS], y[KC_EC_DIGITS];
+    __m512i recoded[KC_EC_DIGITS] KC_EC_RAW, used[KC_EC_DIGITS] KC_EC_RAW,
+        x[KC_EC_DIGITS] KC_EC_RAW, y[KC_EC_DIGITS] KC_EC_RAW;
     const unsigned count = curve->windows;
     const __mmask8 even = kc_ec_recode(curve, recoded, k, count * w - 1);
     for (unsigned d = 0; d < nd; d++)

@@ -12,9 +12,9 @@ struct kc_ec_point {
     __m512i x[KC_EC_DIGITS], y[KC_EC_DIGITS], z[KC_EC_DIGITS];
 };
 
-/* Bits of a window of the generator's table: tables of 189, 262 and 490 KB. */
+/* Bits of a window of the generator's table: tables of 189, 450 and 490 KB. */
 #define KC_EC_P256_WINDOW 7
-#define KC_EC_P384_WINDOW 6
+#define KC_EC_P384_WINDOW 7
 #define KC_EC_P521_WINDOW 6
 
 /** Constants of a curve; all public, the same in every lane. */

@@ -30,39 +30,33 @@ static inline uint64_t (*kc_ec_rows(__m512i *v))[KC_EC_LANES]
     return (uint64_t(*)[KC_EC_LANES])(void *)v;
 }
 
-/** c = a * b: 2 * nd column sums below 2 * nd * 2^52. */
-KC_EC_INLINE void kc_ec_product(__m512i *c, const __m512i *a, const __m512i *b, unsigned nd)
+KC_EC_INLINE void kc_ec_clear(__m512i *c, unsigned nd)
 {
     KC_EC_UNROLL for (unsigned i = 0; i < 2 * nd; i++) c[i] = _mm512_setzero_si512();
-    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++)
-    {
-        const __m512i x = _mm512_load_si512(a + i);
-        KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j] =
-            _mm512_madd52lo_epu64(c[i + j], x, _mm512_load_si512(b + j));
-        KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j + 1] =
-            _mm512_madd52hi_epu64(c[i + j + 1], x, _mm512_load_si512(b + j));
-    }
 }
 
-/** c = a * a: products of different digits once, doubled, then the squares of the digits. */
-KC_EC_INLINE void kc_ec_square(__m512i *c, const __m512i *a, unsigned nd)
+/** c += a[i] * b, at its place. All nd rows make 2 nd column sums below 2 nd 2^52. */
+KC_EC_INLINE void kc_ec_row(__m512i *c, const __m512i *a, const __m512i *b, unsigned i, unsigned nd)
 {
-    KC_EC_UNROLL for (unsigned i = 0; i < 2 * nd; i++) c[i] = _mm512_setzero_si512();
-    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++)
-    {
-        const __m512i x = _mm512_load_si512(a + i);
-        KC_EC_UNROLL for (unsigned j = i + 1; j < nd; j++) c[i + j] =
-            _mm512_madd52lo_epu64(c[i + j], x, _mm512_load_si512(a + j));
-        KC_EC_UNROLL for (unsigned j = i + 1; j < nd; j++) c[i + j + 1] =
-            _mm512_madd52hi_epu64(c[i + j + 1], x, _mm512_load_si512(a + j));
-    }
-    KC_EC_UNROLL for (unsigned i = 0; i < 2 * nd; i++) c[i] = _mm512_add_epi64(c[i], c[i]);
-    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++)
-    {
-        const __m512i x = _mm512_load_si512(a + i);
-        c[2 * i] = _mm512_madd52lo_epu64(c[2 * i], x, x);
-        c[2 * i + 1] = _mm512_madd52hi_epu64(c[2 * i + 1], x, x);
-    }
+    const __m512i x = _mm512_load_si512(a + i);
+    KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j] =
+        _mm512_madd52lo_epu64(c[i + j], x, _mm512_load_si512(b + j));
+    KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j + 1] =
+        _mm512_madd52hi_epu64(c[i + j + 1], x, _mm512_load_si512(b + j));
+}
+
+/** Column k of a * a: products of different digits once, doubled, and the square of a digit. */
+KC_EC_INLINE __m512i kc_ec_square_column(const __m512i *a, unsigned k, unsigned nd)
+{
+    __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
+    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++) if (2 * i < k && k - i < nd) low =
+        _mm512_madd52lo_epu64(low, _mm512_load_si512(a + i), _mm512_load_si512(a + k - i));
+    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++) if (2 * i + 1 < k && k - 1 - i < nd) high =
+        _mm512_madd52hi_epu64(high, _mm512_load_si512(a + i), _mm512_load_si512(a + k - 1 - i));
+    low = _mm512_add_epi64(low, high);
+    low = _mm512_add_epi64(low, low);
+    const __m512i x = _mm512_load_si512(a + k / 2);
+    return k % 2 ? _mm512_madd52hi_epu64(low, x, x) : _mm512_madd52lo_epu64(low, x, x);
 }
 
 /** r = c with every digit but the last below 2^52. Digits of c may be negative as long as the

@@ -171,7 +171,7 @@ KC_EC_INLINE void from_thirties(__m512i *to, unsigned nd, const __m512i *from, u
 KC_EC_INLINE void invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a, unsigned nd,
                          unsigned len, unsigned thirties)
 {
-    struct state s;
+    struct state s KC_EC_RAW;
     struct matrix t;
     __m512i x[KC_EC_DIGITS], zeta = _mm512_set1_epi64(-1);
     kc_ec_reduce(m, x, a);

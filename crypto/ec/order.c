@@ -2,22 +2,18 @@
 
 #if KC_HAVE_EC
 
-/* Montgomery reduction for any modulus. The cleared column always gives the carry that rounding it
- * up would: its low 52 bits become zero. */
-KC_EC_INLINE void reduce(const struct kc_ec_modulus *m, __m512i *r, __m512i *c, unsigned nd)
+/* One step of Montgomery reduction for any modulus: clears column i. A cleared column always gives
+ * the carry that rounding it up would, since its low 52 bits become zero. */
+KC_EC_INLINE void reduce(const struct kc_ec_modulus *m, __m512i *c, unsigned i, unsigned nd)
 {
     const __m512i mask = _mm512_set1_epi64(KC_EC_MASK);
-    KC_EC_UNROLL for (unsigned i = 0; i < nd; i++)
-    {
-        const __m512i q = _mm512_madd52lo_epu64(_mm512_setzero_si512(), c[i], m->k0);
-        const __m512i carry = _mm512_srli_epi64(_mm512_add_epi64(c[i], mask), KC_EC_DIGIT);
-        c[i + 1] = _mm512_add_epi64(c[i + 1], carry);
-        KC_EC_UNROLL for (unsigned j = 1; j < nd; j++) c[i + j] =
-            _mm512_madd52lo_epu64(c[i + j], q, m->m[j]);
-        KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j + 1] =
-            _mm512_madd52hi_epu64(c[i + j + 1], q, m->m[j]);
-    }
-    kc_ec_carry(r, c + nd, nd);
+    const __m512i q = _mm512_madd52lo_epu64(_mm512_setzero_si512(), c[i], m->k0);
+    const __m512i carry = _mm512_srli_epi64(_mm512_add_epi64(c[i], mask), KC_EC_DIGIT);
+    c[i + 1] = _mm512_add_epi64(c[i + 1], carry);
+    KC_EC_UNROLL for (unsigned j = 1; j < nd; j++) c[i + j] =
+        _mm512_madd52lo_epu64(c[i + j], q, m->m[j]);
+    KC_EC_UNROLL for (unsigned j = 0; j < nd; j++) c[i + j + 1] =
+        _mm512_madd52hi_epu64(c[i + j + 1], q, m->m[j]);
 }
 
 #define ORDER(nd)                                                                                  \
@@ -25,14 +21,19 @@ KC_EC_INLINE void reduce(const struct kc_ec_modulus *m, __m512i *r, __m512i *c, 
                                  const __m512i *b)                                                 \
     {                                                                                              \
         __m512i c[2 * (nd)];                                                                       \
-        kc_ec_product(c, a, b, (nd));                                                              \
-        reduce(m, r, c, (nd));                                                                     \
+        kc_ec_clear(c, (nd));                                                                      \
+        KC_EC_UNROLL for (unsigned i = 0; i < (nd); i++)                                           \
+        {                                                                                          \
+            kc_ec_row(c, a, b, i, (nd));                                                           \
+            if (i > 0)                                                                             \
+                reduce(m, c, i - 1, (nd));                                                         \
+        }                                                                                          \
+        reduce(m, c, (nd)-1, (nd));                                                                \
+        kc_ec_carry(r, c + (nd), (nd));                                                            \
     }                                                                                              \
     KC_EC void kc_ec_n##nd##_sqr(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a)      \
     {                                                                                              \
-        __m512i c[2 * (nd)];                                                                       \
-        kc_ec_square(c, a, (nd));                                                                  \
-        reduce(m, r, c, (nd));                                                                     \
+        m->mul(m, r, a, a);                                                                        \
     }
 
 ORDER(5)

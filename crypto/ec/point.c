@@ -6,7 +6,8 @@
 KC_EC_INLINE unsigned on_curve(const struct kc_ec_curve *c, const struct kc_ec_point *a,
                                unsigned nd)
 {
-    __m512i z2[KC_EC_DIGITS], z4[KC_EC_DIGITS], left[KC_EC_DIGITS], right[KC_EC_DIGITS];
+    __m512i z2[KC_EC_DIGITS] KC_EC_RAW, z4[KC_EC_DIGITS] KC_EC_RAW, left[KC_EC_DIGITS] KC_EC_RAW,
+        right[KC_EC_DIGITS] KC_EC_RAW;
     kc_fe_sqr(c, z2, a->z, nd);
     kc_fe_sqr(c, z4, z2, nd);
     kc_fe_mul(c, left, a->x, z4, nd);
@@ -28,7 +29,7 @@ KC_EC_INLINE unsigned on_curve(const struct kc_ec_curve *c, const struct kc_ec_p
 
 KC_EC unsigned kc_ec_infinite(const struct kc_ec_curve *curve, const struct kc_ec_point *point)
 {
-    __m512i z[KC_EC_DIGITS];
+    __m512i z[KC_EC_DIGITS] KC_EC_RAW;
     curve->p.mul(&curve->p, z, point->z, curve->p.one);
     kc_ec_reduce(&curve->p, z, z);
     return kc_ec_zero(z, curve->nd);

@@ -54,35 +54,41 @@ KC_EC_INLINE void kc_fe_finish(__m512i *r, __m512i *t, unsigned nd)
 /** r = a + b */
 KC_EC_INLINE void kc_fe_add(__m512i *r, const __m512i *a, const __m512i *b, unsigned nd)
 {
-    __m512i t[KC_EC_DIGITS];
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     KC_EC_UNROLL for (unsigned i = 0; i < nd; i++) t[i] = _mm512_add_epi64(a[i], b[i]);
     kc_fe_finish(r, t, nd);
+}
+
+/** a << by; compilers keep a shift by 0. */
+KC_EC_INLINE __m512i kc_fe_shift(__m512i a, unsigned by)
+{
+    return by == 0 ? a : _mm512_slli_epi64(a, by);
 }
 
 /** r = (a << up) - (b << shift) + base, where base is a multiple of p not below b << shift */
 KC_EC_INLINE void kc_fe_sub(__m512i *r, const __m512i *a, unsigned up, const __m512i *b,
                             unsigned shift, const __m512i *base, unsigned nd)
 {
-    __m512i t[KC_EC_DIGITS];
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     KC_EC_UNROLL for (unsigned i = 0; i < nd; i++) t[i] = _mm512_add_epi64(
-        _mm512_sub_epi64(_mm512_slli_epi64(a[i], up), _mm512_slli_epi64(b[i], shift)), base[i]);
+        _mm512_sub_epi64(kc_fe_shift(a[i], up), kc_fe_shift(b[i], shift)), base[i]);
     kc_fe_finish(r, t, nd);
 }
 
-/** r = a - b - (c << 1) + base */
+/** r = a - b - (c << shift) + base */
 KC_EC_INLINE void kc_fe_sub2(__m512i *r, const __m512i *a, const __m512i *b, const __m512i *c,
                              unsigned shift, const __m512i *base, unsigned nd)
 {
-    __m512i t[KC_EC_DIGITS];
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     KC_EC_UNROLL for (unsigned i = 0; i < nd; i++) t[i] = _mm512_add_epi64(
-        _mm512_sub_epi64(_mm512_sub_epi64(a[i], b[i]), _mm512_slli_epi64(c[i], shift)), base[i]);
+        _mm512_sub_epi64(_mm512_sub_epi64(a[i], b[i]), kc_fe_shift(c[i], shift)), base[i]);
     kc_fe_finish(r, t, nd);
 }
 
 /** y = -y where the mask is set */
 KC_EC_INLINE void kc_fe_negate(const struct kc_ec_curve *c, __m512i *y, __mmask8 where, unsigned nd)
 {
-    __m512i t[KC_EC_DIGITS];
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     KC_EC_UNROLL for (unsigned d = 0; d < nd; d++) t[d] =
         _mm512_mask_sub_epi64(y[d], where, c->p64[d], y[d]);
     kc_fe_finish(y, t, nd);
@@ -93,7 +99,8 @@ KC_EC_INLINE void kc_point_sum(const struct kc_ec_curve *c, struct kc_ec_point *
                                const __m512i *slope, const __m512i *u1, const __m512i *s1,
                                const __m512i *z, unsigned nd)
 {
-    __m512i hh[KC_EC_DIGITS], hhh[KC_EC_DIGITS], v[KC_EC_DIGITS], t[KC_EC_DIGITS];
+    __m512i hh[KC_EC_DIGITS] KC_EC_RAW, hhh[KC_EC_DIGITS] KC_EC_RAW, v[KC_EC_DIGITS] KC_EC_RAW,
+        t[KC_EC_DIGITS] KC_EC_RAW;
     kc_fe_sqr(c, hh, h, nd);
     kc_fe_sqr(c, t, slope, nd);
     kc_fe_mul(c, hhh, h, hh, nd);
@@ -110,7 +117,7 @@ KC_EC_INLINE void kc_point_sum(const struct kc_ec_curve *c, struct kc_ec_point *
 KC_EC_INLINE void kc_point_add_affine(const struct kc_ec_curve *c, struct kc_ec_point *r,
                                       const __m512i *x, const __m512i *y, unsigned nd)
 {
-    __m512i zz[KC_EC_DIGITS], h[KC_EC_DIGITS], slope[KC_EC_DIGITS];
+    __m512i zz[KC_EC_DIGITS] KC_EC_RAW, h[KC_EC_DIGITS] KC_EC_RAW, slope[KC_EC_DIGITS] KC_EC_RAW;
     kc_fe_sqr(c, zz, r->z, nd);
     kc_fe_mul(c, h, x, zz, nd);
     kc_fe_mul(c, zz, zz, r->z, nd);
@@ -125,8 +132,9 @@ KC_EC_INLINE void kc_point_add(const struct kc_ec_curve *c, struct kc_ec_point *
                                const struct kc_ec_point *a, const struct kc_ec_point *b,
                                unsigned nd)
 {
-    __m512i u1[KC_EC_DIGITS], s1[KC_EC_DIGITS], h[KC_EC_DIGITS], slope[KC_EC_DIGITS];
-    __m512i z[KC_EC_DIGITS], zz[KC_EC_DIGITS];
+    __m512i u1[KC_EC_DIGITS] KC_EC_RAW, s1[KC_EC_DIGITS] KC_EC_RAW, h[KC_EC_DIGITS] KC_EC_RAW,
+        slope[KC_EC_DIGITS] KC_EC_RAW;
+    __m512i z[KC_EC_DIGITS] KC_EC_RAW, zz[KC_EC_DIGITS] KC_EC_RAW;
     kc_fe_sqr(c, zz, b->z, nd);
     kc_fe_mul(c, u1, a->x, zz, nd);
     kc_fe_mul(c, zz, zz, b->z, nd);
@@ -145,8 +153,9 @@ KC_EC_INLINE void kc_point_add(const struct kc_ec_curve *c, struct kc_ec_point *
 KC_EC_INLINE void kc_point_double(const struct kc_ec_curve *c, struct kc_ec_point *r,
                                   const struct kc_ec_point *a, unsigned nd)
 {
-    __m512i delta[KC_EC_DIGITS], gamma[KC_EC_DIGITS], beta[KC_EC_DIGITS], alpha[KC_EC_DIGITS];
-    __m512i t[KC_EC_DIGITS];
+    __m512i delta[KC_EC_DIGITS] KC_EC_RAW, gamma[KC_EC_DIGITS] KC_EC_RAW,
+        beta[KC_EC_DIGITS] KC_EC_RAW, alpha[KC_EC_DIGITS] KC_EC_RAW;
+    __m512i t[KC_EC_DIGITS] KC_EC_RAW;
     kc_fe_sqr(c, delta, a->z, nd);
     kc_fe_sqr(c, gamma, a->y, nd);
     kc_fe_sub(alpha, a->x, 0, delta, 0, c->p16, nd);

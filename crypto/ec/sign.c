@@ -7,12 +7,12 @@
 
 #if KC_HAVE_EC
 
-#define STACK_BYTES (48 * 1024) /* more than what all functions below leave on the stack */
+#define STACK_BYTES (16 * 1024) /* more than what all functions below leave on the stack */
 
 /* What registers were spilled to and temporaries lived in. */
 static __attribute__((noinline)) void burn_stack(void)
 {
-    uint8_t room[STACK_BYTES];
+    uint8_t room[STACK_BYTES] __attribute__((uninitialized));
     kw_wipe(room, sizeof room);
 }
 
