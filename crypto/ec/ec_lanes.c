@@ -12,7 +12,7 @@
 
 /* Fewer operations than this are faster one by one (OpenSSL has assembly for P-256 alone). */
 static const unsigned break_even_sign[CURVES] = {2, 1, 1};
-static const unsigned break_even_verify[CURVES] = {2, 1, 1};
+static const unsigned break_even_verify[CURVES] = {2, 1, 2};
 
 /* --- what a key carries -------------------------------------------------------------------------
  */
@@ -143,8 +143,9 @@ static void run_verify(struct kc_lane_op *const *ops, size_t n, struct kc_scratc
     {                                                                                              \
         "ifma x8", KC_EC_LANES, (ns), false, run_verify, NULL, sizeof(struct kc_ec_verify_work)    \
     }
-static const struct kc_kernel sign_kernels[CURVES] = {SIGN(4400), SIGN(15200), SIGN(25100)};
-static const struct kc_kernel verify_kernels[CURVES] = {VERIFY(9000), VERIFY(30000), VERIFY(50000)};
+static const struct kc_kernel sign_kernels[CURVES] = {SIGN(2800), SIGN(6700), SIGN(11700)};
+static const struct kc_kernel verify_kernels[CURVES] = {VERIFY(13300), VERIFY(41500),
+                                                        VERIFY(64000)};
 
 void kc_ec_register(const struct kc_cpu *cpu)
 {

@@ -20,37 +20,41 @@
 #define MAX_DIGITS 18
 #define LOW        _mm512_set1_epi64((1ll << BITS) - 1)
 
-struct matrix {
-    __m512i u, v, q, r;
+/** The low bits of f and g, the matrix so far, and zeta = -(delta + 1/2). */
+struct steps {
+    __m512i f, g, u, v, q, r, zeta;
 };
 
 struct state {
     __m512i f[MAX_DIGITS], g[MAX_DIGITS], d[MAX_DIGITS], e[MAX_DIGITS], m[MAX_DIGITS];
+    __m512i inverse; /* of m modulo 2^30 */
 };
 
-/* Thirty division steps on the low bits of f and g. `zeta` is -(delta + 1/2). */
-KC_EC_INLINE void divsteps(struct matrix *t, __m512i *zeta, __m512i f, __m512i g)
+KC_EC_INLINE void step(struct steps *t)
 {
     const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi64(1);
     const __m512i ones = _mm512_set1_epi64(-1);
-    __m512i u = one, v = zero, q = zero, r = one, z = *zeta;
-    for (int i = 0; i < BITS; i++) {
-        const __mmask8 odd = _mm512_test_epi64_mask(g, one);
-        const __mmask8 negative = _mm512_cmplt_epi64_mask(z, zero);
-        const __mmask8 less = odd & negative, more = odd & (__mmask8)~negative;
-        g = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(g, more, g, f), less, g, f);
-        q = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(q, more, q, u), less, q, u);
-        r = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(r, more, r, v), less, r, v);
-        z = _mm512_add_epi64(_mm512_mask_xor_epi64(z, less, z, ones), ones);
-        f = _mm512_mask_add_epi64(f, less, f, g);
-        u = _mm512_mask_add_epi64(u, less, u, q);
-        v = _mm512_mask_add_epi64(v, less, v, r);
-        g = _mm512_srai_epi64(g, 1);
-        u = _mm512_add_epi64(u, u);
-        v = _mm512_add_epi64(v, v);
-    }
-    *zeta = z;
-    *t = (struct matrix){u, v, q, r};
+    const __mmask8 odd = _mm512_test_epi64_mask(t->g, one);
+    const __mmask8 negative = _mm512_cmplt_epi64_mask(t->zeta, zero);
+    const __mmask8 less = odd & negative, more = odd & (__mmask8)~negative;
+    t->g = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(t->g, more, t->g, t->f), less, t->g, t->f);
+    t->q = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(t->q, more, t->q, t->u), less, t->q, t->u);
+    t->r = _mm512_mask_sub_epi64(_mm512_mask_add_epi64(t->r, more, t->r, t->v), less, t->r, t->v);
+    t->zeta = _mm512_add_epi64(_mm512_mask_xor_epi64(t->zeta, less, t->zeta, ones), ones);
+    t->f = _mm512_mask_add_epi64(t->f, less, t->f, t->g);
+    t->u = _mm512_mask_add_epi64(t->u, less, t->u, t->q);
+    t->v = _mm512_mask_add_epi64(t->v, less, t->v, t->r);
+    t->g = _mm512_srai_epi64(t->g, 1);
+    t->u = _mm512_add_epi64(t->u, t->u);
+    t->v = _mm512_add_epi64(t->v, t->v);
+}
+
+KC_EC_INLINE void steps_start(struct steps *t, const struct state *s)
+{
+    t->f = s->f[0];
+    t->g = s->g[0];
+    t->u = t->r = _mm512_set1_epi64(1);
+    t->v = t->q = _mm512_setzero_si512();
 }
 
 /* a x + b y */
@@ -60,7 +64,7 @@ KC_EC_INLINE __m512i pair(__m512i a, __m512i x, __m512i b, __m512i y)
 }
 
 /* (f, g) = matrix (f, g) / 2^30, exact */
-KC_EC_INLINE void update_fg(struct state *s, const struct matrix *t, unsigned len)
+KC_EC_INLINE void update_fg(struct state *s, const struct steps *t, unsigned len)
 {
     __m512i cf = pair(t->u, s->f[0], t->v, s->g[0]);
     __m512i cg = pair(t->q, s->f[0], t->r, s->g[0]);
@@ -86,15 +90,14 @@ KC_EC_INLINE __m512i correction(__m512i a, __mmask8 d, __m512i b, __mmask8 e, __
 }
 
 /* (d, e) = matrix (d, e) / 2^30 modulo m; both in (-2m, m) before and after */
-KC_EC_INLINE void update_de(struct state *s, const struct matrix *t, __m512i m_inverse,
-                            unsigned len)
+KC_EC_INLINE void update_de(struct state *s, const struct steps *t, unsigned len)
 {
     const __mmask8 sd = _mm512_movepi64_mask(s->d[len - 1]);
     const __mmask8 se = _mm512_movepi64_mask(s->e[len - 1]);
     __m512i cd = pair(t->u, s->d[0], t->v, s->e[0]);
     __m512i ce = pair(t->q, s->d[0], t->r, s->e[0]);
-    const __m512i md = correction(t->u, sd, t->v, se, cd, m_inverse);
-    const __m512i me = correction(t->q, sd, t->r, se, ce, m_inverse);
+    const __m512i md = correction(t->u, sd, t->v, se, cd, s->inverse);
+    const __m512i me = correction(t->q, sd, t->r, se, ce, s->inverse);
     cd = _mm512_add_epi64(cd, _mm512_mul_epi32(s->m[0], md));
     ce = _mm512_add_epi64(ce, _mm512_mul_epi32(s->m[0], me));
     for (unsigned i = 1; i < len; i++) {
@@ -168,31 +171,73 @@ KC_EC_INLINE void from_thirties(__m512i *to, unsigned nd, const __m512i *from, u
     }
 }
 
+KC_EC_INLINE void start(struct state *s, const struct kc_ec_modulus *m, const __m512i *a,
+                        unsigned nd, unsigned len)
+{
+    __m512i x[KC_EC_DIGITS] KC_EC_RAW;
+    kc_ec_reduce(m, x, a);
+    to_thirties(s->g, len, x, nd);
+    to_thirties(s->m, len, m->m, nd);
+    for (unsigned i = 0; i < len; i++) {
+        s->f[i] = s->m[i];
+        s->d[i] = _mm512_setzero_si512();
+        s->e[i] = _mm512_set1_epi64(i == 0);
+    }
+    /* 1/m modulo 2^30 from -1/m modulo 2^52 */
+    s->inverse = _mm512_and_si512(_mm512_sub_epi64(_mm512_setzero_si512(), m->k0), LOW);
+}
+
+KC_EC_INLINE void finish(struct state *s, const struct kc_ec_modulus *m, __m512i *r, unsigned nd,
+                         unsigned len)
+{
+    __m512i x[KC_EC_DIGITS] KC_EC_RAW;
+    normalise(s, len);
+    from_thirties(x, nd, s->d, len);
+    m->mul(m, r, x, m->r3); /* 1 / (a R) to R / a */
+}
+
+/* Two at once: a step is a short chain of dependent instructions, and the other's fill its waits.
+ */
+KC_EC_INLINE void invert2(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a,
+                          const struct kc_ec_modulus *m2, __m512i *r2, const __m512i *a2,
+                          unsigned nd, unsigned len, unsigned thirties)
+{
+    struct state x KC_EC_RAW, y KC_EC_RAW;
+    struct steps s, t;
+    start(&x, m, a, nd, len);
+    start(&y, m2, a2, nd, len);
+    s.zeta = t.zeta = _mm512_set1_epi64(-1);
+    for (unsigned i = 0; i < thirties; i++) {
+        steps_start(&s, &x);
+        steps_start(&t, &y);
+        for (int j = 0; j < BITS; j++) {
+            step(&s);
+            step(&t);
+        }
+        update_de(&x, &s, len);
+        update_de(&y, &t, len);
+        update_fg(&x, &s, len);
+        update_fg(&y, &t, len);
+    }
+    finish(&x, m, r, nd, len);
+    finish(&y, m2, r2, nd, len);
+}
+
 KC_EC_INLINE void invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a, unsigned nd,
                          unsigned len, unsigned thirties)
 {
-    struct state s KC_EC_RAW;
-    struct matrix t;
-    __m512i x[KC_EC_DIGITS], zeta = _mm512_set1_epi64(-1);
-    kc_ec_reduce(m, x, a);
-    to_thirties(s.g, len, x, nd);
-    to_thirties(s.m, len, m->m, nd);
-    for (unsigned i = 0; i < len; i++) {
-        s.f[i] = s.m[i];
-        s.d[i] = _mm512_setzero_si512();
-        s.e[i] = _mm512_set1_epi64(i == 0);
-    }
-    /* 1/m modulo 2^30 from -1/m modulo 2^52 */
-    const __m512i m_inverse =
-        _mm512_and_si512(_mm512_sub_epi64(_mm512_setzero_si512(), m->k0), LOW);
+    struct state x KC_EC_RAW;
+    struct steps s;
+    start(&x, m, a, nd, len);
+    s.zeta = _mm512_set1_epi64(-1);
     for (unsigned i = 0; i < thirties; i++) {
-        divsteps(&t, &zeta, s.f[0], s.g[0]);
-        update_de(&s, &t, m_inverse, len);
-        update_fg(&s, &t, len);
+        steps_start(&s, &x);
+        for (int j = 0; j < BITS; j++)
+            step(&s);
+        update_de(&x, &s, len);
+        update_fg(&x, &s, len);
     }
-    normalise(&s, len);
-    from_thirties(x, nd, s.d, len);
-    m->mul(m, r, x, m->r3); /* 1 / (a R) to R / a */
+    finish(&x, m, r, nd, len);
 }
 
 KC_EC void kc_ec_invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a)
@@ -203,6 +248,17 @@ KC_EC void kc_ec_invert(const struct kc_ec_modulus *m, __m512i *r, const __m512i
         invert(m, r, a, 8, 13, 30);
     else
         invert(m, r, a, 11, 18, 41);
+}
+
+KC_EC void kc_ec_invert2(const struct kc_ec_modulus *m, __m512i *r, const __m512i *a,
+                         const struct kc_ec_modulus *m2, __m512i *r2, const __m512i *a2)
+{
+    if (m->nd == 5)
+        invert2(m, r, a, m2, r2, a2, 5, 9, 20);
+    else if (m->nd == 8)
+        invert2(m, r, a, m2, r2, a2, 8, 13, 30);
+    else
+        invert2(m, r, a, m2, r2, a2, 11, 18, 41);
 }
 
 #endif

@@ -45,8 +45,7 @@ static KC_EC unsigned point_part(struct kc_ec_sign_work *work, const struct kc_e
     unsigned good = curve->comb(curve, point, work->k);
     good &= kc_ec_on_curve(curve, point);
     n->mul(n, work->kr, work->k, n->r2);
-    kc_ec_invert(n, work->inverse_k, work->kr);
-    kc_ec_invert(p, work->inverse_z, point->z);
+    kc_ec_invert2(p, work->inverse_z, point->z, n, work->inverse_k, work->kr);
     p->sqr(p, work->t, work->inverse_z);
     p->mul(p, work->r, point->x, work->t);
     /* x Z^2 = X */

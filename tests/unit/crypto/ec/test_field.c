@@ -139,8 +139,16 @@ static void inverses(void **state)
                 ec_set_lane(a[i], nd, lane, n[i].a[lane]);
             }
         }
+        __m512i both[2][KC_EC_DIGITS];
+        kc_ec_invert2(m[0], both[0], a[0], m[1], both[1], a[1]);
         for (unsigned i = 0; i < 2; i++) {
             kc_ec_invert(m[i], r[i], a[i]);
+            for (unsigned lane = 0; lane < KC_EC_LANES; lane++) {
+                BIGNUM *one = ec_lane(r[i], nd, lane), *other = ec_lane(both[i], nd, lane);
+                assert_int_equal(BN_cmp(one, other), 0);
+                BN_free(one);
+                BN_free(other);
+            }
             m[i]->mul(m[i], a[i], a[i], r[i]);
             kc_ec_reduce(m[i], a[i], a[i]);
             for (unsigned lane = 0; lane < KC_EC_LANES; lane++) {
