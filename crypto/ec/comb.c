@@ -76,7 +76,6 @@ KC_EC_INLINE void entry(const struct kc_ec_curve *curve, __m512i *x, __m512i *y,
     const unsigned entries = 1u << (w - 1);
     const uint64_t *window = curve->table + (size_t)i * 2 * nd * entries;
     __m512i bits = bits_of(k, nd, i * w, w);
-    __asm__("" : "+v"(bits)); /* the sum of what was used is not to be taken for k itself */
     put_back(used, bits, nd, i * w, w);
     /* upper half: 2 (b - 2^(w-1)) + 1; lower half: the negative of the mirror image */
     const __mmask8 negative = _mm512_testn_epi64_mask(bits, _mm512_set1_epi64(entries));

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "crypto/base/secret.h"
+
 #define WORDS 18 /* 128 bytes, and room to read past them */
 
 static uint64_t load_word(const uint8_t *bytes)
@@ -47,4 +49,13 @@ void kc_ec_digits_out(uint8_t *bytes, size_t len, uint64_t (*rows)[KC_EC_LANES],
     }
     for (size_t i = 8 * whole; i < len; i++)
         bytes[len - 1 - i] = (uint8_t)(words[whole] >> (8 * (i % 8)));
+}
+
+/* Twice what the deepest chain of functions here takes. */
+#define STACK_BYTES (16 * 1024)
+
+__attribute__((noinline)) void kc_ec_burn_stack(void)
+{
+    uint8_t room[STACK_BYTES] __attribute__((uninitialized));
+    kw_wipe(room, sizeof room);
 }

@@ -22,6 +22,9 @@ void kc_ec_digits_in(uint64_t (*rows)[KC_EC_LANES], unsigned digits, unsigned la
 void kc_ec_digits_out(uint8_t *bytes, size_t len, uint64_t (*rows)[KC_EC_LANES], unsigned digits,
                       unsigned lane);
 
+/** Wipes what registers were spilled to and temporaries lived in, below the caller's frame. */
+void kc_ec_burn_stack(void);
+
 #if KC_HAVE_EC
 
 /** The lanes of a row of registers as plain words. */

@@ -54,6 +54,7 @@ void kc_ec_key_init(struct kc_ec_key *key, const struct kc_ec_curve *curve, cons
     montgomery(key->d, &curve->n, d, curve->bytes);
     pad_state(key->inner, d, curve->bytes, INNER_PAD);
     pad_state(key->outer, d, curve->bytes, OUTER_PAD);
+    kc_ec_burn_stack();
 }
 
 #endif

@@ -37,9 +37,9 @@ KC_EC void kc_sha512_x8_start(struct kc_sha512_x8 *state)
 }
 
 #define ROR(x, n)     _mm512_ror_epi64(x, n)
-#define XOR3(x, y, z) _mm512_ternarylogic_epi64(x, y, z, 0x96)
-#define CHOOSE        0xca
-#define MAJORITY      0xe8
+#define AND(x, y)     _mm512_and_si512(x, y)
+#define XOR(x, y)     _mm512_xor_si512(x, y)
+#define XOR3(x, y, z) XOR(XOR(x, y), z)
 
 /* Section 6.4.2: message word `i` of the next sixteen. */
 KC_EC_INLINE void schedule(__m512i *w, unsigned i)
@@ -57,10 +57,10 @@ KC_EC_INLINE void turn(__m512i *v, unsigned at, __m512i word)
     const __m512i e = V(4), a = V(0);
     __m512i t = _mm512_add_epi64(V(7), word);
     t = _mm512_add_epi64(t, XOR3(ROR(e, 14), ROR(e, 18), ROR(e, 41)));
-    t = _mm512_add_epi64(t, _mm512_ternarylogic_epi64(e, V(5), V(6), CHOOSE));
+    t = _mm512_add_epi64(t, XOR(V(6), AND(e, XOR(V(5), V(6)))));
     V(3) = _mm512_add_epi64(V(3), t);
     t = _mm512_add_epi64(t, XOR3(ROR(a, 28), ROR(a, 34), ROR(a, 39)));
-    V(7) = _mm512_add_epi64(t, _mm512_ternarylogic_epi64(a, V(1), V(2), MAJORITY));
+    V(7) = _mm512_add_epi64(t, XOR(AND(a, V(1)), AND(V(2), XOR(a, V(1)))));
 #undef V
 }
 

@@ -7,15 +7,6 @@
 
 #if KC_HAVE_EC
 
-#define STACK_BYTES (16 * 1024) /* more than what all functions below leave on the stack */
-
-/* What registers were spilled to and temporaries lived in. */
-static __attribute__((noinline)) void burn_stack(void)
-{
-    uint8_t room[STACK_BYTES] __attribute__((uninitialized));
-    kw_wipe(room, sizeof room);
-}
-
 /* The caller's digests and the stored scalars into lanes; idle lanes repeat lane 0. */
 static void load(struct kc_ec_sign_work *work, const struct kc_ec_curve *curve,
                  const struct kc_ec_sign_lane *lanes, unsigned count)
@@ -102,7 +93,7 @@ KC_EC unsigned kc_ec_sign_known(const struct kc_ec_curve *curve,
         if (!(good >> at & 1))
             memset(lanes[at].out, 0, 2 * len);
     kw_wipe(work, sizeof *work);
-    burn_stack();
+    kc_ec_burn_stack();
     return good & ((1u << count) - 1);
 }
 

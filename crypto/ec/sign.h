@@ -9,7 +9,7 @@
  * weak, k is still fresh (RFC 6979 section 3.6).
  *
  * Check. A fault while signing gives the key away as surely as one in RSA, and a full verification
- * costs four signatures. What is checked instead covers every step on the way: the point is on the
+ * costs five. What is checked instead covers every step on the way: the point is on the
  * curve in the coordinates it was computed in (a fault in any product, sum or table entry leaves
  * it), its affine x belongs to it, the windows that were looked up are those of k, and s k = e + r
  * d holds for r and s as they are in the bytes that leave, the digest as the caller gave it and the
