@@ -211,9 +211,10 @@ static void forget_result(struct pool_op *op)
 static bool budget_allows(struct pool_op *op, const struct pool_member *from)
 {
     struct pool *pool = op->port->pool;
-    /* A member that is out of the group cannot be hit again: what it lost moves on, however much it
-     * was. The budget holds back repeated attempts inside a group that stays as it is. */
-    if (!pool_member_accepts(from)) {
+    /* A member that is out of the group, or suspect, is not hit again: what it lost moves on,
+     * however much it was. The budget holds back repeated attempts inside a group that stays as it
+     * is. */
+    if (!pool_member_accepts(from) || pool_member_health(from) == POOL_HEALTH_SUSPECT) {
         return true;
     }
     int64_t active = 0;

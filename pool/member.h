@@ -105,6 +105,7 @@ struct pool_member {
     /* under the pool's state lock, in pool/member_state.c alone */
     unsigned retry;        /* recovery attempts since it was last up */
     int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
+    int64_t failed_ns;     /* when it fell, or the last attempt failed */
     char reason[128];
 };
 
@@ -124,9 +125,10 @@ const char *pool_health_event_name(enum pool_health_event event);
 
 /** Supervisor thread: may a recovery attempt of a member that is DOWN begin now? The settings
  *  `recovery_retries` and `recovery_interval_ns` decide (doubling to 60 s, +-15 % jitter; the count
- *  goes back to 0 when the member is UP). True: the attempt is counted; report HOST_STARTED when
- * the host runs, or LOST or ERROR when it could not be started. False: `next_ns` is the moment to
- * ask again, INT64_MAX when only an operator can help. `next_ns` may be NULL. */
+ *  goes back to 0 when the member is UP; while no member at all serves, and the retries have no
+ *  limit, no wait is longer than the interval or 2 s). True: the attempt is counted; report
+ * HOST_STARTED when the host runs, or LOST or ERROR when it could not be started. False: `next_ns`
+ * is the moment to ask again, INT64_MAX when only an operator can help. `next_ns` may be NULL. */
 bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *next_ns);
 
 /** An attempt ended. Port's thread only. The group updates load, statistics and health counters,
