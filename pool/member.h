@@ -32,8 +32,9 @@ enum pool_admin { POOL_ADMIN_READY, POOL_ADMIN_DRAIN, POOL_ADMIN_MAINTENANCE };
  * The way up is STARTING -LOGGED_IN-> SYNCING -IN_STEP-> PROBING -PROBE_OK-> WARMING -WARMED-> UP;
  * a kind reports the first three in this order, and HOST_STARTED first when the member was DOWN.
  * The supervisor reports WARMED. The group reports ERROR after three attempts in a row came back
- * with POOL_VERDICT_OTHER, and WRONG_ANSWER; kinds report LATE, LOST, LOGIN_REFUSED and
- * WRONG_DOMAIN, and report LOST before they give back the operations that were lost with it. */
+ * with POOL_VERDICT_OTHER, LATE when one in five comes back uncharged, and WRONG_ANSWER; kinds
+ * report LATE, LOST, LOGIN_REFUSED and WRONG_DOMAIN, and report LOST before they give back the
+ * operations that were lost with it. */
 enum pool_health_event {
     POOL_EV_HOST_STARTED, /* the process runs, nothing known yet */
     POOL_EV_LOGGED_IN,
@@ -100,6 +101,7 @@ struct pool_member {
     _Atomic int64_t in_flight;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
+    _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
     _Atomic int64_t up_since_ns; /* slow start counts from here */
 
     /* under the pool's state lock, in pool/member_state.c alone */

@@ -274,6 +274,7 @@ static void entered(struct pool_member *member, enum pool_health from, enum pool
     }
     if (to == POOL_HEALTH_WARMING || to == POOL_HEALTH_UP) {
         atomic_store(&member->errors_in_row, 0);
+        atomic_store(&member->refusals, 0);
     }
     if (from == POOL_HEALTH_WARMING && to == POOL_HEALTH_UP) {
         /* Only a member that lasted through its slow start has recovered: one that flaps keeps its

@@ -1,6 +1,7 @@
 """H5: every return code of the standard, out of C_Sign and C_SignInit of one member. While another
 member is well, no client sees any of them, but for the few that are about the key or the data."""
 import hashlib
+import json
 import os
 import re
 import signal
@@ -8,7 +9,8 @@ import time
 import unittest
 
 from faults import FaultCase
-from keyward import b64, unb64
+from hsm import Load
+from keyward import VERSION, b64, unb64
 
 # What a code may do to the member that said it: nothing of lasting effect, or down when it goes on.
 CALLER = {0x20, 0x21, 0x40, 0x41, 0x68, 0x69, 0x6a, 0xc0, 0xc1, 0x110, 0x112, 0x1b9, 0x1c4}
@@ -97,6 +99,24 @@ class Codes(FaultCase):
             with self.subTest(hex(code)):
                 self.setUp()
                 self.storm(f"C_Sign rv={code}", seconds=1)
+
+    def test_storms_under_load(self):
+        """64 requests at a time: what one member refuses finds its way to the other."""
+        digest = hashlib.sha256(b"a message").digest()
+        body = json.dumps({"alg": "ES256", "value": b64(digest)}).encode()
+        for code in (0x05, 0x06, 0x30, 0x31, 0x101, 0xb1, 0xb3, 0x80000042):
+            with self.subTest(hex(code)):
+                self.setUp()
+                load = Load(self.server, f"{self.keys[1].path}/sign?{VERSION}", body, seconds=3)
+                time.sleep(0.7)
+                slot = self.bad.set(f"C_Sign rv={code}")
+                time.sleep(1)
+                self.bad.set()
+                result = load.end()
+                print(f"\n    0x{code:x}: {result}, fired {self.bad.fired(slot)}", flush=True)
+                self.assertGreater(self.bad.fired(slot), 0)
+                self.assertEqual(0, result["failed"] + result["errored"] + result["timeout"] + result["bad"])
+                self.assertGreater(result["succeeded"], 500)
 
     def test_now_and_then(self):
         for code in (0x30, 0x05, 0xb3, 0x82):
