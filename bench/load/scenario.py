@@ -7,10 +7,12 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 from load import clients, softhsm
 
@@ -29,78 +31,81 @@ class Gateway:
 
     def __init__(self, build, member):
         self.build, self.member = pathlib.Path(build), member
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.admin = probe.getsockname()[1]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="keyward-bench-"))
         self.hsm = softhsm.SoftHsm(self.folder / "hsm", ["bench-a", "bench-b"]) \
             if member == "softhsm" else None
 
     def __enter__(self):
-        data, program = self.folder / "data", str(self.build / "gateway" / "keyward")
+        data, program = self.folder / "data", str(self.build / "keyward")
         environment = self.hsm.environment() if self.hsm else dict(os.environ)
         self.log = open(self.folder / "log", "w")
-        if self.hsm:
-            # the certificate and token of a development instance serve the configured one too
-            self._dev_files(program, data)
-            config = self._config(data)
-            self.process = self._start([program, "serve", "-c", str(config)], environment)
-        else:
-            self.process = self._start([program, "serve", "--dev", "--data", str(data), "--listen",
-                                        "127.0.0.1:0", "--admin", "127.0.0.1:0"], environment)
         self.data = data
+        if self.hsm:
+            # the certificate of a development instance serves the configured one too
+            self._start(self._dev(program, data), dict(os.environ))
+            self._stop()
+            config = self._config(program, data)
+            self._start([program, "serve", "-c", str(config)], environment)
+        else:
+            self._start(self._dev(program, data), environment)
         self.token = (data / "token").read_text().strip()
         self.context = ssl.create_default_context(cafile=str(data / "ca.pem"))
         self._wait_members()
         self.idle_kib = self.rss_kib()
         return self
 
-    def _dev_files(self, program, data):
-        process = self._start([program, "serve", "--dev", "--data", str(data), "--listen",
-                               "127.0.0.1:0", "--admin", "127.0.0.1:0"], dict(os.environ))
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+    def _dev(self, program, data):
+        return [program, "serve", "--dev", "--data", str(data), "--listen", "127.0.0.1:0",
+                "--admin", f"127.0.0.1:{self.admin}"]
 
-    def _config(self, data):
-        tokens = data / "tokens.json"
-        token = subprocess.run([str(self.build / "gateway" / "keyward"), "token", "create", "bench",
-                                "--file", str(tokens)], capture_output=True, text=True, check=True)
-        (data / "token").unlink()
-        (data / "token").write_text(token.stdout.strip() + "\n")
+    def _config(self, program, data):
         members = "\n".join(
             f"    - {{ name: {label}, type: pkcs11, module: {self.hsm.module}, token: {label}, "
             f"pin_file: {self.hsm.pin_file}, sessions: 8 }}" for label in self.hsm.labels)
         config = self.folder / "keyward.yaml"
         config.write_text(
-            f"data: {data}\nlisteners:\n  - bind: 127.0.0.1:0\n"
+            f"data: {data}/store\nlisteners:\n  - bind: 127.0.0.1:0\n"
             f"    tls: {{ certificate: {data}/tls.pem, private_key: {data}/tls.key }}\n"
-            f"admin: {{ bind: 127.0.0.1:0 }}\ngroup:\n  members:\n{members}\n"
-            f"auth:\n  tokens: {tokens}\n")
+            f"admin: {{ bind: 127.0.0.1:{self.admin} }}\ngroup:\n  members:\n{members}\n"
+            f"auth:\n  tokens: {self.folder}/tokens.json\n")
+        subprocess.run([program, "init", "-c", str(config)], check=True, capture_output=True)
+        token = subprocess.run([program, "token", "create", "bench", "-c", str(config)],
+                               capture_output=True, text=True, check=True).stdout.strip()
+        (data / "token").unlink()
+        (data / "token").write_text(token + "\n")
         return config
 
     def _start(self, command, environment):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                   env=environment)
-        line = process.stdout.readline()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env=environment)
+        line = self.process.stdout.readline()
         if not line.startswith("ready https://"):
-            process.kill()
+            self.process.kill()
             raise SystemExit(f"bench: keyward did not start: {(self.folder / 'log').read_text()}")
         self.port = int(line.rsplit(":", 1)[1])
-        return process
+
+    def _stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
     def _wait_members(self):
         deadline = time.time() + 60
         while time.time() < deadline:
             status, _ = self.call("POST", "/rng", {"count": 8})
             members = self.status()["members"]
-            if status == 200 and all(m.get("serving", True) for m in members):
+            if status == 200 and all(m["serving"] for m in members):
                 return
             time.sleep(0.2)
         raise SystemExit("bench: the members did not come up within 60 s")
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(40)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        self._stop()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -115,16 +120,18 @@ class Gateway:
         connection.close()
         return answer.status, json.loads(text) if text else None
 
+    def _admin(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
     def status(self):
-        program = str(self.build / "gateway" / "keyward")
-        out = subprocess.run([program, "status", "--json", "--data", str(self.data)],
-                             capture_output=True, text=True, check=True).stdout
-        return json.loads(out)
+        return json.loads(self._admin("/status.json"))
 
     def lanes(self):
-        """(batches, lanes) so far: all members' batches of more than the inline path."""
-        batches = self.status()["batches"]
-        return batches["count"], batches["lanes"]
+        """(batches, operations in them) so far, of every kernel call."""
+        text = self._admin("/metrics")
+        value = lambda name: float(re.search(rf"^keyward_batch_lanes_{name} (\S+)", text, re.M).group(1))
+        return value("count"), value("sum")
 
     def cpu_us(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

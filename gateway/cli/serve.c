@@ -89,10 +89,11 @@ static int serve(struct gw_app *app, bool dev)
                "can",
                NULL);
     int port = gw_listeners_port(app->listeners);
-    if (dev) {
+    if (port > 0)
         printf("ready https://localhost:%d\n", port);
-        fflush(stdout);
-    }
+    else
+        printf("ready %s\n", app->config->listeners[0].bind);
+    fflush(stdout);
     gw_log_n(GW_LOG_INFO, "serving", "port", port, "version", KEYWARD_VERSION, "data",
              app->config->data, NULL);
     gw_notify("READY=1");

@@ -173,6 +173,17 @@ void gw_log_level_set(enum gw_log_level level)
 
 /* --- pool events ------------------------------------------------------------------------------ */
 
+/* Health that an operator should hear of; the steps of a start or a recovery are not. */
+static bool is_trouble(const char *health)
+{
+    static const char *const names[] = {"suspect", "down", "auth_failed", "mismatched"};
+    for (size_t i = 0; health && i < sizeof names / sizeof *names; i++) {
+        if (strcmp(health, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 void gw_log_pool_event(void *ctx, const struct pool_event *event)
 {
     (void)ctx;
@@ -180,9 +191,8 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
     const char *reason = event->reason ? event->reason : "";
     switch (event->type) {
     case POOL_EVENT_MEMBER_STATE: {
-        bool good = event->to && strcmp(event->to, "up") == 0;
-        gw_log(good ? GW_LOG_INFO : GW_LOG_WARN, "member changed state", "member", member, "from",
-               event->from, "to", event->to, "reason", reason, NULL);
+        gw_log(is_trouble(event->to) ? GW_LOG_WARN : GW_LOG_INFO, "member changed state", "member",
+               member, "from", event->from, "to", event->to, "reason", reason, NULL);
         break;
     }
     case POOL_EVENT_HOST_STARTED:

@@ -43,7 +43,7 @@ static bool path_of(char *out, const char *dir, const char *member)
     for (const char *c = member; *c != '\0'; c++) {
         *at++ = isalnum((unsigned char)*c) || *c == '-' ? *c : '_';
     }
-    strcpy(at, ".json");
+    memcpy(at, ".json", sizeof ".json");
     return true;
 }
 
@@ -119,7 +119,7 @@ static kw_status load_record(const char *path, struct record *record)
     char text[1024];
     size_t len = 0;
     memset(record, 0, sizeof(*record));
-    strcpy(record->state, "idle");
+    snprintf(record->state, sizeof record->state, "%s", "idle");
     kw_status status = read_small(path, text, sizeof(text), &len);
     if (status == KW_E_NOT_FOUND) {
         return KW_OK;
@@ -271,9 +271,9 @@ kw_status pool_login_begin(const struct pool_login *login, const char **reason)
     }
     bool again = strcmp(record.state, "trying") == 0 && strcmp(record.token, token) == 0;
     record.unresolved = again ? record.unresolved + 1 : 0;
-    strcpy(record.state, "trying");
-    strcpy(record.pin, pin);
-    strcpy(record.token, token);
+    snprintf(record.state, sizeof record.state, "%s", "trying");
+    snprintf(record.pin, sizeof record.pin, "%s", pin);
+    snprintf(record.token, sizeof record.token, "%s", token);
     kw_status status = store_record(login->state_dir, path, &record);
     if (status != KW_OK) {
         pool_login_abandon(login->state_dir, login->member);
@@ -292,15 +292,15 @@ kw_status pool_login_settle(const struct pool_login *login, enum pool_login_outc
     record.unresolved = 0;
     switch (outcome) {
     case POOL_LOGIN_GOOD:
-        strcpy(record.state, "good");
-        strcpy(record.good, record.token);
+        snprintf(record.state, sizeof record.state, "%s", "good");
+        snprintf(record.good, sizeof record.good, "%s", record.token);
         break;
     case POOL_LOGIN_REFUSED:
-        strcpy(record.state, "refused");
+        snprintf(record.state, sizeof record.state, "%s", "refused");
         record.good[0] = '\0';
         break;
     case POOL_LOGIN_UNSPENT:
-        strcpy(record.state, "idle");
+        snprintf(record.state, sizeof record.state, "%s", "idle");
         break;
     }
     kw_status status = store_record(login->state_dir, path, &record);

@@ -59,24 +59,14 @@ class Gateway:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=self.env
             )
+        line = self.process.stdout.readline().decode()
         if self.config:
-            self.wait_for_log("serving")
+            assert line.startswith("ready "), (line, self.logs())
         else:
-            line = self.process.stdout.readline().decode()
             assert line.startswith("ready https://localhost:"), (line, self.logs())
             self.port = int(line.strip().rsplit(":", 1)[1])
         self.ready_after = time.monotonic() - self.started
         return self
-
-    def wait_for_log(self, message, seconds=20):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if any(line.get("message") == message for line in self.log_lines()):
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise AssertionError(f"no log line {message!r}: {self.logs()}")
 
     def logs(self):
         with open(self.log, encoding="utf-8") as stream:
