@@ -307,7 +307,7 @@ class FaultCase(unittest.TestCase):
     """Two members, hsm-a misbehaves; hsm-b is well and must carry the clients."""
 
     labels = ["hsm-a", "hsm-b"]
-    group = "  recovery: { retries: -1, interval: 200ms }\n"
+    group = "  recovery: { retries: -1, interval: 100ms }\n"
     options = {}
 
     @classmethod
