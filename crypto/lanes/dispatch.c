@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 
 #include "crypto/aes/aes_lanes.h"
-#include "crypto/rsa/rsa_kernels.h"
 #include "crypto/ec/ec_lanes.h"
+#include "crypto/rsa/rsa_kernels.h"
 
 static const struct kc_kernel *kernels[KC_SHAPE_COUNT];
 static kc_modexp_fn *second = kc_openssl_rsa_private_plain;

@@ -17,6 +17,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
+#include "pool/pool.h"
 
 /** Keys kept loaded; the least recently used goes first. KEYWARD_HOST_KEYS in the host's
  *  environment changes it (tests, tokens with little object memory). */
@@ -32,10 +33,12 @@ struct pool_host {
     int control_fd;
     int lock_fd; /* -1 once init and login are over */
     void *library;
+    enum pool_wire_stage stage; /* how far the start has come, for the report of a failure */
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
+    enum pool_sandbox sandbox;
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */
     pthread_mutex_t objects; /* one call at a time on the anchor */

@@ -172,8 +172,13 @@ static struct kw_span text_of(const char *text)
 static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
 {
     const struct pool_member_config *member = &p11->member->config;
-    struct pool_wire_config msg = {text_of(member->module), text_of(member->token_label),
-                                   text_of(member->token_serial), host->sessions};
+    struct pool_wire_config msg = {.module = text_of(member->module),
+                                   .token_label = text_of(member->token_label),
+                                   .token_serial = text_of(member->token_serial),
+                                   .sessions = host->sessions,
+                                   .sandbox = (uint8_t)member->sandbox,
+                                   .memory = member->memory_max,
+                                   .files = member->files_max};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = open_lock(p11);

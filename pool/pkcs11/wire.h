@@ -82,6 +82,9 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
+    uint8_t sandbox; /* enum pool_sandbox */
+    uint64_t memory; /* limits of the host: bytes of address space, descriptors; 0: none */
+    uint32_t files;
 };
 
 struct pool_wire_login {
@@ -104,7 +107,9 @@ struct pool_wire_ready {
 };
 
 enum pool_wire_stage {
+    POOL_WIRE_STAGE_SANDBOX,
     POOL_WIRE_STAGE_MODULE,
+    POOL_WIRE_STAGE_INITIALIZE,
     POOL_WIRE_STAGE_TOKEN,
     POOL_WIRE_STAGE_DOMAIN,
     POOL_WIRE_STAGE_RUN,
