@@ -314,6 +314,7 @@ static void succeed(struct pool_op *op, struct pool_member *member)
         atomic_store_explicit(&member->errors_in_row, 0, memory_order_relaxed);
     }
     op->served_by = member->config.name;
+    op->served_on = (uint64_t)1 << member->index;
     pool_group_finish(op, op->lane.status);
 }
 
@@ -416,7 +417,8 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     op->port = port;
     op->serving = NULL;
     op->served_by = NULL;
-    op->tried = 0;
+    op->served_on = 0;
+    op->tried = op->avoid;
     op->attempts = 0;
     op->flags = 0;
     op->expected_ns = 0;

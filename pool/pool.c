@@ -39,6 +39,12 @@ static kw_status keep_config(struct pool *pool, const struct pool_config *config
     if (pool->config.queue_max == 0) {
         pool->config.queue_max = 4096;
     }
+    if (pool->config.min_copies == 0) {
+        pool->config.min_copies = 2;
+    }
+    if (pool->config.min_copies > config->member_count) {
+        pool->config.min_copies = config->member_count > 0 ? (unsigned)config->member_count : 1;
+    }
     set_default_i64(&pool->config.soft_deadline_ns, KW_S(2));
     set_default_i64(&pool->config.hard_deadline_ns, KW_S(20));
     set_default_i64(&pool->config.recovery_interval_ns, KW_S(1));
@@ -56,6 +62,7 @@ static kw_status keep_member_config(struct pool_member_config *kept,
     kept->pin_file = copy_text(config->pin_file, &status);
     kept->sessions = config->sessions == 0 ? 8 : config->sessions;
     kept->hosts = config->hosts == 0 ? 1 : config->hosts;
+    kept->loaded_keys = config->loaded_keys == 0 ? POOL_LOADED_KEYS : config->loaded_keys;
     return status;
 }
 

@@ -10,6 +10,7 @@
 
 #define POOL_MAX_MEMBERS 32
 #define POOL_NAME_MAX    63
+#define POOL_LOADED_KEYS 256 /* default of a member's loaded_keys */
 
 enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
 enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
@@ -29,6 +30,7 @@ struct pool_member_config {
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
+    unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
 };
 
 struct pool_config {
@@ -40,9 +42,11 @@ struct pool_config {
     int64_t hard_deadline_ns;     /* a silent host is killed after; 0: 20 s */
     int recovery_retries;         /* 0 off, -1 for ever, N */
     int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
-    const char *host_program;     /* path of the keyward binary for `keyward member-host`; NULL:
-                                     /proc/self/exe */
-    const char *state_dir; /* for locks shared by hosts of one token store and login records */
+    unsigned min_copies; /* members on which a new HSM key must have worked; 0: 2, or 1 in a group
+                            of one */
+    const char *host_program; /* path of the keyward binary for `keyward member-host`; NULL:
+                                 /proc/self/exe */
+    const char *state_dir;    /* for locks shared by hosts of one token store and login records */
     struct pool_observer observer;
 };
 

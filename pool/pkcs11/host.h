@@ -18,10 +18,6 @@
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
 
-/** Keys kept loaded; the least recently used goes first. KEYWARD_HOST_KEYS in the host's
- *  environment changes it (tests, tokens with little object memory). */
-#define POOL_HOST_KEYS 256
-
 /** Output room of a session: an answer, and behind it a joined or padded copy of an input. */
 #define POOL_HOST_ROOM (2u * POOL_WIRE_DATA_MAX + 64u)
 
@@ -36,6 +32,7 @@ struct pool_host {
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
+    size_t loaded_keys; /* kept at most; the least recently used goes first */
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */
     pthread_mutex_t objects; /* one call at a time on the anchor */

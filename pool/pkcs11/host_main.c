@@ -107,6 +107,7 @@ static int configure(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     host->sessions = config.sessions;
+    host->loaded_keys = config.loaded_keys;
     take_lock(host);
     char reason[256] = "";
     CK_RV rv = pool_host_open_token(host, &config, reason, sizeof(reason));
@@ -157,16 +158,9 @@ static int log_in(struct pool_host *host, uint8_t *room)
     return 0;
 }
 
-static size_t key_limit(void)
-{
-    const char *text = getenv("KEYWARD_HOST_KEYS");
-    long limit = text != NULL ? strtol(text, NULL, 10) : 0;
-    return limit > 0 && limit <= 65536 ? (size_t)limit : POOL_HOST_KEYS;
-}
-
 static int begin_work(struct pool_host *host)
 {
-    host->keys = pool_host_keys_create(key_limit());
+    host->keys = pool_host_keys_create(host->loaded_keys);
     if (host->keys == NULL || pool_host_work_start(host) != KW_OK) {
         return failed(host, POOL_WIRE_STAGE_RUN, CKR_SESSION_COUNT, "no session could be opened");
     }

@@ -25,7 +25,8 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
 {
     const struct pool_config *pool = pool_config(member->pool);
     if (config->module == NULL || config->pin_file == NULL || pool->state_dir == NULL ||
-        config->hosts > POOL_P11_HOSTS_MAX || config->sessions > 1024) {
+        config->hosts > POOL_P11_HOSTS_MAX || config->sessions > 1024 ||
+        config->loaded_keys > POOL_WIRE_KEYS_MAX) {
         return KW_E_INPUT;
     }
     struct pool_p11 *p11 = calloc(1, sizeof(*p11));

@@ -16,6 +16,7 @@
 #define POOL_WIRE_RECORD_MAX (2 * POOL_WIRE_DATA_MAX + 8192u) /* whole record with its length */
 #define POOL_WIRE_TEXT_MAX   1024u
 #define POOL_WIRE_PIN_MAX    256u
+#define POOL_WIRE_KEYS_MAX   65536u /* keys that a host may be told to keep loaded */
 
 enum pool_wire_type {
     /* data channel, gateway to host */
@@ -80,6 +81,7 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
+    uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
 };
 
 struct pool_wire_login {
