@@ -82,6 +82,9 @@ struct pool_member_type {
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
+    /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop it.
+     *  May be NULL. */
+    void (*forget)(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
@@ -169,6 +172,8 @@ const struct pool_config *pool_config(const struct pool *pool);
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
+/** The key goes to a member now: when it goes here, members are told to forget it. Any thread. */
+void pool_key_mark_sent(struct pool_key *key);
 /** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.
  */
 const struct kc_key *pool_key_core(const struct pool_key *key);

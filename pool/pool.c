@@ -213,6 +213,16 @@ void pool_emit(struct pool *pool, const struct pool_event *event)
     }
 }
 
+void pool_forget(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN])
+{
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        struct pool_member *member = &pool->members[i];
+        if (member->type->forget != NULL) {
+            member->type->forget(member, id);
+        }
+    }
+}
+
 const struct kc_domain *pool_domain(const struct pool *pool)
 {
     return pool->domain;

@@ -57,7 +57,8 @@ struct pool;
 KW_MUST_CHECK kw_status pool_create(struct pool **out, const struct pool_config *config,
                                     const struct kc_domain *domain);
 
-/** Stops threads and host processes. Every port must be destroyed before. NULL is allowed. */
+/** Stops threads and host processes. Every port must be destroyed and every key released before.
+ * NULL is allowed. */
 void pool_destroy(struct pool *pool);
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -75,6 +76,8 @@ struct pool_key_desc {
 KW_MUST_CHECK kw_status pool_key_create(struct pool_key **out, struct pool *pool,
                                         const struct pool_key_desc *desc);
 struct pool_key *pool_key_ref(struct pool_key *key);
+/** With the last reference to a key that members were given they are told to forget it: what a
+ *  deleted, disabled or refused key leaves in a token's memory goes at once. */
 void pool_key_unref(struct pool_key *key);
 const struct kc_public *pool_key_public(const struct pool_key *key);
 

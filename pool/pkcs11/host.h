@@ -105,6 +105,10 @@ CK_RV pool_host_key_handle(struct pool_host *host, struct pool_host_key *key, bo
 void pool_host_key_stale(struct pool_host *host, struct pool_host_key *key,
                          CK_OBJECT_HANDLE handle);
 
+/** Drops the keys with these ids (none: all) and destroys their objects, those in use when their
+ *  operation ends. */
+void pool_host_keys_forget(struct pool_host *host, struct kw_span ids);
+
 /* --- host_run.c --- */
 
 struct pool_host_result {

@@ -173,7 +173,7 @@ static int begin_work(struct pool_host *host)
     return 0;
 }
 
-/** Takes channels in until the gateway closes the control socket. */
+/** Takes channels in, and words on keys, until the gateway closes the control socket. */
 static int serve(struct pool_host *host, uint8_t *room)
 {
     for (;;) {
@@ -182,6 +182,11 @@ static int serve(struct pool_host *host, uint8_t *room)
         kw_status status = pool_control_receive(host->control_fd, room, &body, &fd);
         if (status == KW_E_IO) {
             return EXIT_DONE;
+        }
+        struct kw_span ids;
+        if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
+            pool_host_keys_forget(host, ids);
+            continue;
         }
         if (status != KW_OK || fd < 0 || pool_wire_get_plain(body, POOL_WIRE_CHANNEL) != KW_OK) {
             return EXIT_PROTOCOL;

@@ -93,4 +93,5 @@ const struct pool_member_type pool_member_pkcs11 = {
     .can = can,
     .supervise = pool_p11_supervise,
     .stats = stats,
+    .forget = pool_p11_forget,
 };

@@ -46,6 +46,7 @@ struct pool_p11_host {
     int64_t probe_sent_ns, next_probe_ns;
     bool probe_out, probe_late;
     unsigned probe_failures;
+    bool forget_all; /* it missed some words: it shall drop every key */
     uint64_t probe_id;
     uint8_t probe_plain[KW_AES_BLOCK_LEN], probe_expected[KW_AES_BLOCK_LEN];
     uint8_t *probe_in;
@@ -58,6 +59,11 @@ struct pool_p11 {
     struct pool_p11_host hosts[POOL_P11_HOSTS_MAX];
     pthread_mutex_t lock;
     unsigned serving; /* hosts that serve; under the lock */
+
+    /* keys that hosts may drop, under the lock; more than fit: all of them */
+    uint8_t forget[POOL_WIRE_FORGET_MAX][KW_KEY_ID_LEN];
+    unsigned forget_count;
+    bool forget_all;
 
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
@@ -82,6 +88,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns);
  *  one, the member is LOST. Once per generation; later calls do nothing. */
 void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generation,
                         const char *why);
+/** Any thread: hosts drop this key soon. */
+void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
 

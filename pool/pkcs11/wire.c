@@ -169,6 +169,23 @@ size_t pool_wire_request_size(const struct pool_wire_request *msg)
            msg->aad.len;
 }
 
+kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids)
+{
+    struct writer w = begin(out, POOL_WIRE_FORGET);
+    put_span(&w, ids, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids)
+{
+    struct reader r = open_body(body, POOL_WIRE_FORGET);
+    *ids = get_span(&r, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    if (ids->len % KW_KEY_ID_LEN != 0) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
 kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type)
 {
     struct writer w = begin(out, type);

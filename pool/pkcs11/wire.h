@@ -16,6 +16,7 @@
 #define POOL_WIRE_RECORD_MAX (2 * POOL_WIRE_DATA_MAX + 8192u) /* whole record with its length */
 #define POOL_WIRE_TEXT_MAX   1024u
 #define POOL_WIRE_PIN_MAX    256u
+#define POOL_WIRE_FORGET_MAX 256u   /* key ids of one record */
 #define POOL_WIRE_KEYS_MAX   65536u /* keys that a host may be told to keep loaded */
 
 enum pool_wire_type {
@@ -29,6 +30,7 @@ enum pool_wire_type {
     POOL_WIRE_CONFIG,  /* with the lock file's descriptor */
     POOL_WIRE_LOGIN,   /* PIN and member wrapping key */
     POOL_WIRE_CHANNEL, /* with the host's end of a data channel */
+    POOL_WIRE_FORGET,  /* keys that are not wanted any more */
     /* control, host to gateway */
     POOL_WIRE_LOCKED, /* the token store's lock is held; module calls begin */
     POOL_WIRE_HELLO,
@@ -141,6 +143,8 @@ KW_MUST_CHECK kw_status pool_wire_put_logged_in(struct kw_buf *out,
 KW_MUST_CHECK kw_status pool_wire_put_ready(struct kw_buf *out, const struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_put_failed(struct kw_buf *out,
                                              const struct pool_wire_failed *msg);
+/** `ids`: whole key ids, one after the other, at most POOL_WIRE_FORGET_MAX; none: every key. */
+KW_MUST_CHECK kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids);
 /** A record of the type alone: CHANNEL, LOCKED. */
 KW_MUST_CHECK kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type);
 
@@ -157,6 +161,7 @@ KW_MUST_CHECK kw_status pool_wire_get_logged_in(struct kw_span body,
                                                 struct pool_wire_logged_in *msg);
 KW_MUST_CHECK kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids);
 KW_MUST_CHECK kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type);
 
 /** Bytes that a request's record takes at most. */

@@ -3,6 +3,8 @@ import concurrent.futures
 import hashlib
 import os
 import random
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -10,7 +12,7 @@ import unittest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from group_test import DIGEST, check_es256, number
-from hsm import Group
+from hsm import MODULE, Group, kill_process
 from keyward import b64, unb64
 
 
@@ -74,6 +76,87 @@ class MinCopies(unittest.TestCase):
         finally:
             self.command("activate", "hsm-b")
         self.server.create("alone", "EC-HSM", crv="P-256")
+
+
+SPY = "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so"
+
+
+# a host sees little of the gateway's environment, so the spy's settings are built in
+SHIM = """
+#include <dlfcn.h>
+#include <stdlib.h>
+unsigned long C_GetFunctionList(void **out)
+{
+    setenv("PKCS11SPY", "%s", 1);
+    setenv("PKCS11SPY_OUTPUT", "%s", 1);
+    void *spy = dlopen("%s", RTLD_NOW);
+    unsigned long (*get)(void **) = spy ? (unsigned long (*)(void **))dlsym(spy, "C_GetFunctionList") : 0;
+    return get ? get(out) : 5;
+}
+"""
+
+
+def spy_module(folder, calls):
+    source, module = os.path.join(folder, "spy.c"), os.path.join(folder, "spy.so")
+    with open(source, "w") as stream:
+        stream.write(SHIM % (MODULE, calls, SPY))
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", module, source], check=True)
+    return module
+
+
+@unittest.skipUnless(os.path.exists(SPY), "pkcs11-spy (package opensc) writes down what a host calls")
+class Forgotten(unittest.TestCase):
+    """What a deleted, disabled or refused key leaves in a token's memory goes at once."""
+
+    def test_hosts_drop_keys(self):
+        with tempfile.TemporaryDirectory() as folder:
+            calls = os.path.join(folder, "calls")
+            server = Group(["hsm-a"], module=spy_module(folder, calls)).start()
+            try:
+                def destroyed():
+                    with open(calls, errors="replace") as stream:
+                        return stream.read().count("C_DestroyObject")
+
+                def await_more(before, what):
+                    deadline = time.monotonic() + 10
+                    while destroyed() <= before:
+                        self.assertLess(time.monotonic(), deadline, f"no object went with the {what}")
+                        time.sleep(0.1)
+
+                def use(name):
+                    self.assertEqual(200, server.post(f"/keys/{name}/sign",
+                                                      {"alg": "ES256", "value": b64(DIGEST)}).status)
+
+                for name in ("gone", "off", "stays"):
+                    server.create(name, "EC-HSM", crv="P-256")
+                    use(name)
+                time.sleep(1)
+                before = destroyed()
+                use("stays")
+                time.sleep(1)
+                self.assertEqual(before, destroyed(), "a key in use was dropped")
+                self.assertEqual(200, server.request("DELETE", "/keys/gone").status)
+                await_more(before, "deletion")
+                before = destroyed()
+                answer = server.request("PATCH", "/keys/off", {"attributes": {"enabled": False}})
+                self.assertEqual(200, answer.status, answer.body)
+                await_more(before, "disabling")
+                # neither comes back by itself, and a key that may be used again is loaded again
+                for name, status in (("gone", 404), ("off", 403)):
+                    answer = server.post(f"/keys/{name}/sign", {"alg": "ES256", "value": b64(DIGEST)})
+                    self.assertEqual(status, answer.status, answer.body)
+                kill_process(server.host_pid("hsm-a"))
+                server.request("POST", "/deletedkeys/gone/recover")
+                server.request("PATCH", "/keys/off", {"attributes": {"enabled": True}})
+                time.sleep(0.5)
+                server.wait_serving(["hsm-a"])
+                for name in ("gone", "off", "stays"):
+                    use(name)
+            finally:
+                code = server.stop()
+                log = server.log()
+                server.remove()
+            self.assertEqual(0, code, log[-3000:])
 
 
 class ManyKeys(unittest.TestCase):

@@ -37,10 +37,12 @@ class Tokens:
 class Group(Server):
     """`keyward serve -c FILE` with one pkcs11 member for each token; `standby` names some of them."""
 
-    def __init__(self, labels, standby=(), limits="", group="", member="", tls_from_dev=True):
+    def __init__(self, labels, standby=(), limits="", group="", member="", module=MODULE,
+                 tls_from_dev=True):
         super().__init__()
         self.tokens = Tokens(self.folder / "hsm", labels)
         self.standby = standby
+        self.module = module
         self.config = self.folder / "keyward.yaml"
         self.limits, self.group, self.member = limits, group, member
         self._dev_files()
@@ -61,7 +63,7 @@ class Group(Server):
 
     def _write_config(self):
         members = "".join(
-            f"    - {{ name: {label}, type: pkcs11, module: {MODULE}, token: {label}, pin_file: "
+            f"    - {{ name: {label}, type: pkcs11, module: {self.module}, token: {label}, pin_file: "
             f"{self.tokens.pin_file}{', standby: true' if label in self.standby else ''}{self.member} }}\n"
             for label in self.tokens.labels)
         self.config.write_text(

@@ -1,5 +1,5 @@
 /* The keys that a host keeps loaded, over a token that only counts: never more than the limit when
- * idle, the least recently used goes first, a key in use stays. */
+ * idle, the least recently used goes first, a key in use stays, a forgotten one is gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,6 +132,62 @@ static void a_key_in_use_stays(void **state)
     assert_in_range(loaded, 1, LIMIT);
 }
 
+static void forget(unsigned number)
+{
+    struct pool_wire_request req = request(number, false);
+    pool_host_keys_forget(&host, kw_span_of(req.key_id, sizeof req.key_id));
+}
+
+static void a_forgotten_key_is_gone(void **state)
+{
+    (void)state;
+    use(0);
+    use(1);
+    forget(0);
+    forget(7); /* never loaded */
+    assert_false(holds(0));
+    assert_true(holds(1));
+    assert_int_equal(loaded, 1);
+    use(0); /* with its blob it may come again */
+    assert_int_equal(loads, 3);
+    assert_int_equal(loaded, 2);
+}
+
+static void one_in_use_goes_with_its_last_use(void **state)
+{
+    (void)state;
+    struct pool_host_key *first = take(0), *second = take(0);
+    assert_ptr_equal(first, second);
+    forget(0);
+    assert_false(holds(0));
+    assert_int_equal(loaded, 1);
+    use(0); /* another life, beside the one that ends */
+    assert_int_equal(loaded, 2);
+    pool_host_key_put(&host, first);
+    assert_int_equal(loaded, 2);
+    pool_host_key_put(&host, second);
+    assert_int_equal(loaded, 1);
+    assert_true(holds(0));
+}
+
+static void all_can_be_forgotten(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < LIMIT; i++) {
+        use(i);
+    }
+    struct pool_host_key *held = take(3);
+    pool_host_keys_forget(&host, kw_span_of(NULL, 0));
+    assert_int_equal(loaded, 1);
+    pool_host_key_put(&host, held);
+    assert_int_equal(loaded, 0);
+    for (unsigned i = 0; i < LIMIT; i++) {
+        assert_false(holds(i));
+    }
+    use(2);
+    assert_int_equal(loaded, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -140,6 +196,9 @@ int main(void)
         TEST(never_more_than_the_limit),
         TEST(the_least_recently_used_goes),
         TEST(a_key_in_use_stays),
+        TEST(a_forgotten_key_is_gone),
+        TEST(one_in_use_goes_with_its_last_use),
+        TEST(all_can_be_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
