@@ -82,9 +82,12 @@ struct pool_member_type {
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
-    /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop it.
-     *  May be NULL. */
+    /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop
+     * it. May be NULL. */
     void (*forget)(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
+    /** Any thread: the kind's part of an operator's word, before the pool's own. KW_E_CONFLICT: it
+     *  has no meaning in the state that the member is in. May be NULL. */
+    kw_status (*command)(struct pool_member *member, enum pool_command command);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
@@ -107,7 +110,7 @@ struct pool_member {
     /* under the pool's state lock, in pool/member_state.c alone */
     unsigned retry;        /* recovery attempts since it was last up */
     int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
-    char reason[128];
+    char reason[192];
 };
 
 /* --- what the group gives the kinds ------------------------------------------------------------
@@ -167,6 +170,8 @@ void pool_emit(struct pool *pool, const struct pool_event *event);
 /* accessors that keep struct pool private to pool.c */
 const struct kc_domain *pool_domain(const struct pool *pool);
 const struct pool_config *pool_config(const struct pool *pool);
+/** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
+const char *pool_other_member(const struct pool_member *member);
 
 /* key, as members see it (pool/key.c) */
 const uint8_t *pool_key_id(const struct pool_key *key);

@@ -233,6 +233,17 @@ const struct pool_config *pool_config(const struct pool *pool)
     return &pool->config;
 }
 
+const char *pool_other_member(const struct pool_member *member)
+{
+    struct pool *pool = member->pool;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        if (&pool->members[i] != member && pool_member_accepts(&pool->members[i])) {
+            return pool->members[i].config.name;
+        }
+    }
+    return NULL;
+}
+
 /* ---- operators
  * ------------------------------------------------------------------------------------ */
 
@@ -252,7 +263,11 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
     if (member == NULL) {
         return KW_E_NOT_FOUND;
     }
+    if (member->type->command != NULL) {
+        KW_TRY(member->type->command(member, command));
+    }
     switch (command) {
+    case POOL_CMD_REPLACE:
     case POOL_CMD_RECOVER:
         pool_member_recover(member);
         return KW_OK;
@@ -261,6 +276,9 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
         return KW_OK;
     case POOL_CMD_ACTIVATE:
         pool_member_set_admin(member, POOL_ADMIN_READY);
+        return KW_OK;
+    case POOL_CMD_SYNC:
+        pool_supervisor_wake(pool);
         return KW_OK;
     }
     return KW_E_INPUT;

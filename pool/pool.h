@@ -121,7 +121,7 @@ struct pool_member_stats {
     const char *admin;  /* "ready", "drain", "maintenance" */
     const char *health; /* "up", ... */
     char sense[96];     /* what operators read: "active", "down (retry 3/10, next in 40s)", ... */
-    char reason[128];   /* why it is in this health */
+    char reason[192];   /* why it is in this health */
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
@@ -146,9 +146,18 @@ struct pool_stats {
 /** A snapshot. Any thread. `out` is large: not for a small stack. */
 void pool_stats_read(struct pool *pool, struct pool_stats *out);
 
-/** Operator's words on one member, by name. KW_E_NOT_FOUND for another name. Any thread.
- *  The work is done by the supervisor; the event log says what came of it. */
-enum pool_command { POOL_CMD_RECOVER, POOL_CMD_DRAIN, POOL_CMD_ACTIVATE };
+/** Operator's words on one member. */
+enum pool_command {
+    POOL_CMD_RECOVER, /* try again at once */
+    POOL_CMD_DRAIN,   /* no new work */
+    POOL_CMD_ACTIVATE,
+    POOL_CMD_REPLACE, /* a MISMATCHED member: the token that is there now is joined in its place */
+    POOL_CMD_SYNC     /* drop what is loaded: every key comes anew from its blob */
+};
+
+/** By name. KW_E_NOT_FOUND for another name; KW_E_CONFLICT: it has no meaning now (REPLACE of a
+ *  member that is not mismatched). Any thread. The work is done by the supervisor; the event log
+ *  says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 

@@ -3,6 +3,7 @@
  *
  *   host_main.c     control socket, life of the process
  *   host_token.c    module, token, login, domain
+ *   host_domain.c   whose domain the token belongs to
  *   host_keys.c     the keys that are loaded now
  *   host_run.c      one operation: retry rules and verdict
  *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
@@ -88,6 +89,14 @@ CK_RV pool_host_open_session(struct pool_host *host, CK_SESSION_HANDLE *session)
 bool pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
 /** Is the anchor, and with it the login and every key object, still there? */
 bool pool_host_anchored(struct pool_host *host);
+
+/* --- host_domain.c --- */
+
+/** Holds the token's mark (a data object) against the domain's check value. A token without a mark
+ *  gets one; with `join` it is replaced. `match` false: the token belongs to another domain, whose
+ *  check value is in `other` (65 bytes, printable). A token that keeps no data objects matches. */
+CK_RV pool_host_domain(struct pool_host *host, struct kw_span check, bool join, bool *match,
+                       char *other);
 
 /* --- host_keys.c --- */
 

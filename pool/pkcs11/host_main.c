@@ -130,6 +130,19 @@ static kw_status report_login(struct pool_host *host, CK_RV rv)
     return send_record(host, &out);
 }
 
+static int match_domain(struct pool_host *host, const struct pool_wire_login *login)
+{
+    bool match;
+    char other[65], reason[128];
+    CK_RV rv = pool_host_domain(host, login->domain, login->join, &match, other);
+    if (rv != CKR_OK) {
+        snprintf(reason, sizeof(reason), "the token's domain cannot be read: CKR_%s (0x%lx)",
+                 pool_ckr(rv)->name, rv);
+        return failed(host, POOL_WIRE_STAGE_DOMAIN, rv, reason);
+    }
+    return match ? 0 : failed(host, POOL_WIRE_STAGE_MISMATCH, CKR_OK, other);
+}
+
 /** PIN and wrapping key live in this packet alone; it is wiped before the host starts to work. */
 static int log_in(struct pool_host *host, uint8_t *room)
 {
@@ -141,12 +154,16 @@ static int log_in(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     CK_RV rv = pool_host_login(host, login.pin);
-    release_lock(host);
     if (report_login(host, rv) != KW_OK) {
         return EXIT_PROTOCOL;
     }
     if (rv != CKR_OK) {
         return EXIT_FAILED;
+    }
+    int code = match_domain(host, &login);
+    release_lock(host); /* a new mark is written under it as well */
+    if (code != 0) {
+        return code;
     }
     rv = pool_host_install(host, login.wrapping_key);
     if (rv != CKR_OK) {

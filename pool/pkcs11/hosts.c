@@ -225,6 +225,10 @@ static void on_ready(struct pool_p11 *p11, struct pool_p11_host *host, struct kw
         pool_p11_start_failed(p11, host, "the host broke the protocol");
         return;
     }
+    if (pool_p11_keep_identity(p11) != KW_OK) {
+        pool_p11_start_failed(p11, host, "the member's record cannot be kept");
+        return;
+    }
     host->phase = POOL_P11_WAIT_PROBE;
     pool_member_transition(p11->member, POOL_EV_IN_STEP, "");
 }
@@ -350,13 +354,19 @@ static void on_failed(struct pool_p11 *p11, struct pool_p11_host *host, struct k
 {
     struct pool_wire_failed msg;
     char why[128] = "the host broke the protocol";
+    bool mismatch = false;
     if (pool_wire_get_failed(body, &msg) == KW_OK) {
+        mismatch = msg.stage == POOL_WIRE_STAGE_MISMATCH;
         snprintf(why, sizeof(why), "%.*s", (int)msg.reason.len, (const char *)msg.reason.data);
         for (char *c = why; *c != '\0'; c++) {
             *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
         }
     }
-    pool_p11_start_failed(p11, host, why);
+    if (mismatch) {
+        pool_p11_on_other_domain(p11, host, why);
+    } else {
+        pool_p11_start_failed(p11, host, why);
+    }
 }
 
 static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body,

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "pool/member.h"
+#include "pool/pkcs11/identity.h"
 #include "pool/pkcs11/wire.h"
 
 #define POOL_P11_HOSTS_MAX 16u
@@ -65,11 +66,13 @@ struct pool_p11 {
     unsigned forget_count;
     bool forget_all;
 
+    _Atomic bool join; /* the next token under this name is to be joined, whatever it was before */
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
     /* the supervisor's */
     uint8_t *room; /* POOL_CONTROL_MAX bytes for control packets, secret memory */
     bool auth_failed, operator_allows;
+    char domain[2 * POOL_DOMAIN_CHECK_LEN + 1]; /* check value of this group's */
     int64_t pin_checked_ns;
     int64_t pin_ctime_ns;
     uint64_t pin_inode;
@@ -107,6 +110,13 @@ void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, con
 void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
 /** The login's outcome: settled in the record. */
 void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** The token is not the one that was joined under this name, or of another domain: only an operator
+ *  helps. */
+void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+/** The token serves: it is written down who the member is. */
+kw_status pool_p11_keep_identity(struct pool_p11 *p11);
+/** A host found another domain's mark on the token. */
+void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other);
 /** Is the PIN file another one than at the last login? */
 bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
 

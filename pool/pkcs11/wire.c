@@ -4,6 +4,7 @@
 
 #define LENGTH_BYTES     4
 #define SESSIONS_MAX     1024u
+#define DOMAIN_CHECK_MAX 64u
 #define REQUEST_OVERHEAD 128
 
 /* --- writer and reader: a bad step makes the whole record bad, checked once at the end ----------
@@ -365,6 +366,8 @@ kw_status pool_wire_put_login(struct kw_buf *out, const struct pool_wire_login *
     struct writer w = begin(out, POOL_WIRE_LOGIN);
     put_span(&w, msg->pin, POOL_WIRE_PIN_MAX);
     put_span(&w, msg->wrapping_key, KC_DOMAIN_KEY_LEN);
+    put_span(&w, msg->domain, DOMAIN_CHECK_MAX);
+    put_int(&w, msg->join, 1);
     return finish(&w);
 }
 
@@ -373,7 +376,9 @@ kw_status pool_wire_get_login(struct kw_span body, struct pool_wire_login *msg)
     struct reader r = open_body(body, POOL_WIRE_LOGIN);
     msg->pin = get_span(&r, POOL_WIRE_PIN_MAX);
     msg->wrapping_key = get_span(&r, KC_DOMAIN_KEY_LEN);
-    if (msg->wrapping_key.len != KC_DOMAIN_KEY_LEN) {
+    msg->domain = get_span(&r, DOMAIN_CHECK_MAX);
+    msg->join = get_enum(&r, 1, 2) == 1;
+    if (msg->wrapping_key.len != KC_DOMAIN_KEY_LEN || msg->domain.len == 0) {
         r.bad = true;
     }
     return closed(&r);

@@ -89,6 +89,8 @@ struct pool_wire_config {
 struct pool_wire_login {
     struct kw_span pin;
     struct kw_span wrapping_key; /* 32 bytes */
+    struct kw_span domain;       /* check value of the security domain, 1 to 64 bytes of text */
+    bool join;                   /* the token is to take this domain, whatever it had before */
 };
 
 struct pool_wire_hello {
@@ -109,6 +111,7 @@ enum pool_wire_stage {
     POOL_WIRE_STAGE_MODULE,
     POOL_WIRE_STAGE_TOKEN,
     POOL_WIRE_STAGE_DOMAIN,
+    POOL_WIRE_STAGE_MISMATCH, /* the token belongs to another domain; reason: its check value */
     POOL_WIRE_STAGE_RUN,
     POOL_WIRE_STAGE_COUNT
 };

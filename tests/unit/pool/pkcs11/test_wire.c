@@ -49,7 +49,8 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     struct pool_wire_config config = {kw_span_str("/lib/module.so"), kw_span_str("label"),
                                       kw_span_of(NULL, 0), 8, 256};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
-    struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key))};
+    struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
+                                    kw_span_str("0123456789abcdef"), true};
     struct pool_wire_hello hello = {.flags = 0x40du,
                                     .label = "a",
                                     .serial = "0123456789abcdef",
@@ -260,7 +261,8 @@ static void encoders_keep_to_room_and_bounds(void **state)
     msg = sample_request();
     msg.blob = kw_span_of(room, KC_BLOB_MAX + 1);
     assert_int_equal(pool_wire_put_request(&out, &msg), KW_E_TOO_LARGE);
-    struct pool_wire_login login = {kw_span_str("1"), kw_span_of(small, 31)};
+    struct pool_wire_login login = {kw_span_str("1"), kw_span_of(small, 31), kw_span_str("d"),
+                                    false};
     assert_int_equal(pool_wire_put_login(&out, &login), KW_OK);
     struct kw_span stream = kw_span_of(room + 7, out.len - 7), body;
     assert_int_equal(pool_wire_next(&stream, &body), KW_OK);
