@@ -328,6 +328,7 @@ static void succeed(struct pool_op *op, struct pool_member *member)
         atomic_store_explicit(&member->refusals, refusals - 1, memory_order_relaxed);
     }
     op->served_by = member->config.name;
+    op->served_on = (uint64_t)1 << member->index;
     pool_group_finish(op, op->lane.status);
 }
 
@@ -452,7 +453,8 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     op->port = port;
     op->serving = NULL;
     op->served_by = NULL;
-    op->tried = 0;
+    op->served_on = 0;
+    op->tried = op->avoid;
     op->attempts = 0;
     op->flags = 0;
     op->expected_ns = 0;

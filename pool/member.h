@@ -84,6 +84,12 @@ struct pool_member_type {
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
+    /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop
+     * it. May be NULL. */
+    void (*forget)(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
+    /** Any thread: the kind's part of an operator's word, before the pool's own. KW_E_CONFLICT: it
+     *  has no meaning in the state that the member is in. May be NULL. */
+    kw_status (*command)(struct pool_member *member, enum pool_command command);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
@@ -108,7 +114,7 @@ struct pool_member {
     unsigned retry;        /* recovery attempts since it was last up */
     int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
     int64_t failed_ns;     /* when it fell, or the last attempt failed */
-    char reason[128];
+    char reason[192];
 };
 
 /* --- what the group gives the kinds ------------------------------------------------------------
@@ -169,11 +175,15 @@ void pool_emit(struct pool *pool, const struct pool_event *event);
 /* accessors that keep struct pool private to pool.c */
 const struct kc_domain *pool_domain(const struct pool *pool);
 const struct pool_config *pool_config(const struct pool *pool);
+/** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
+const char *pool_other_member(const struct pool_member *member);
 
 /* key, as members see it (pool/key.c) */
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
+/** The key goes to a member now: when it goes here, members are told to forget it. Any thread. */
+void pool_key_mark_sent(struct pool_key *key);
 /** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.
  */
 const struct kc_key *pool_key_core(const struct pool_key *key);

@@ -84,6 +84,7 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"sandbox", raw->sandbox != NULL, true, false},
         {"rlimits", raw->rlimits != NULL, true, false},
         {"probe", raw->probe != NULL, true, false},
+        {"loaded_keys", raw->loaded_keys != NULL, true, false},
         {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
         {"url", raw->url != NULL, false, false},
         {"token_file", raw->token_file != NULL, false, false},
@@ -165,6 +166,7 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
         read_limits(check, raw->rlimits, out);
     if (raw->probe)
         KW_TRY(read_probe(check, raw->probe, out));
+    count(check, "loaded_keys", raw->loaded_keys, 65536, POOL_LOADED_KEYS, &out->loaded_keys);
     out->module = gw_config_path(base, raw->module);
     out->pin_file = gw_config_path(base, raw->pin_file);
     out->token_label = raw->token ? strdup(raw->token) : NULL;

@@ -46,7 +46,7 @@ struct raw_member {
     enum raw_role role;
     enum raw_sandbox *sandbox;
     struct raw_rlimits *rlimits;
-    unsigned *sessions, *hosts;
+    unsigned *sessions, *hosts, *loaded_keys;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
 };
@@ -55,7 +55,7 @@ struct raw_group {
     struct raw_recovery *recovery;
     enum raw_hedge hedge;
     char *soft_deadline, *hard_deadline;
-    unsigned *queue_max;
+    unsigned *queue_max, *min_copies;
     struct raw_member *members;
     unsigned members_count;
 };

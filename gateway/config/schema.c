@@ -60,6 +60,7 @@ static const cyaml_schema_field_t member_fields[] = {
     CYAML_FIELD_MAPPING_PTR("rlimits", OPTIONAL, struct raw_member, rlimits, rlimits_fields),
     NUMBER("sessions", raw_member, sessions),
     NUMBER("hosts", raw_member, hosts),
+    NUMBER("loaded_keys", raw_member, loaded_keys),
     CYAML_FIELD_BOOL("standby", OPTIONAL, struct raw_member, standby),
     CYAML_FIELD_BOOL("opens_hsm_keys", OPTIONAL, struct raw_member, opens_hsm_keys),
     TEXT("probe", raw_member, probe),
@@ -78,6 +79,7 @@ static const cyaml_schema_field_t group_fields[] = {
     TEXT("soft_deadline", raw_group, soft_deadline),
     TEXT("hard_deadline", raw_group, hard_deadline),
     NUMBER("queue_max", raw_group, queue_max),
+    NUMBER("min_copies", raw_group, min_copies),
     CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_group, members,
                          &member_entry, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END};

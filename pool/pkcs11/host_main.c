@@ -108,6 +108,7 @@ static int configure(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     host->sessions = config.sessions;
+    host->loaded_keys = config.loaded_keys;
     host->sandbox = (enum pool_sandbox)config.sandbox;
     struct pool_sandbox_limits limits = {config.memory, config.files};
     if (pool_sandbox_enter(host->sandbox, &limits) != KW_OK) {
@@ -134,6 +135,19 @@ static kw_status report_login(struct pool_host *host, CK_RV rv)
     return send_record(host, &out);
 }
 
+static int match_domain(struct pool_host *host, const struct pool_wire_login *login)
+{
+    bool match;
+    char other[65], reason[128];
+    CK_RV rv = pool_host_domain(host, login->domain, login->join, &match, other);
+    if (rv != CKR_OK) {
+        snprintf(reason, sizeof(reason), "the token's domain cannot be read: CKR_%s (0x%lx)",
+                 pool_ckr(rv)->name, rv);
+        return failed(host, POOL_WIRE_STAGE_DOMAIN, rv, reason);
+    }
+    return match ? 0 : failed(host, POOL_WIRE_STAGE_MISMATCH, CKR_OK, other);
+}
+
 /** PIN and wrapping key live in this packet alone; it is wiped before the host starts to work. */
 static int log_in(struct pool_host *host, uint8_t *room)
 {
@@ -145,12 +159,16 @@ static int log_in(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     CK_RV rv = pool_host_login(host, login.pin);
-    release_lock(host);
     if (report_login(host, rv) != KW_OK) {
         return EXIT_PROTOCOL;
     }
     if (rv != CKR_OK) {
         return EXIT_FAILED;
+    }
+    int code = match_domain(host, &login);
+    release_lock(host); /* a new mark is written under it as well */
+    if (code != 0) {
+        return code;
     }
     rv = pool_host_install(host, login.wrapping_key);
     if (rv != CKR_OK) {
@@ -171,16 +189,9 @@ static int seal(struct pool_host *host)
                         "the sandbox cannot be sealed");
 }
 
-static size_t key_limit(void)
-{
-    const char *text = getenv("KEYWARD_HOST_KEYS");
-    long limit = text != NULL ? strtol(text, NULL, 10) : 0;
-    return limit > 0 && limit <= 65536 ? (size_t)limit : POOL_HOST_KEYS;
-}
-
 static int begin_work(struct pool_host *host)
 {
-    host->keys = pool_host_keys_create(key_limit());
+    host->keys = pool_host_keys_create(host->loaded_keys);
     if (host->keys == NULL || pool_host_work_start(host) != KW_OK) {
         return failed(host, POOL_WIRE_STAGE_RUN, CKR_SESSION_COUNT, "no session could be opened");
     }
@@ -193,7 +204,7 @@ static int begin_work(struct pool_host *host)
     return 0;
 }
 
-/** Takes channels in until the gateway closes the control socket. */
+/** Takes channels in, and words on keys, until the gateway closes the control socket. */
 static int serve(struct pool_host *host, uint8_t *room)
 {
     for (;;) {
@@ -202,6 +213,11 @@ static int serve(struct pool_host *host, uint8_t *room)
         kw_status status = pool_control_receive(host->control_fd, room, &body, &fd);
         if (status == KW_E_IO) {
             return EXIT_DONE;
+        }
+        struct kw_span ids;
+        if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
+            pool_host_keys_forget(host, ids);
+            continue;
         }
         if (status != KW_OK || fd < 0 || pool_wire_get_plain(body, POOL_WIRE_CHANNEL) != KW_OK) {
             return EXIT_PROTOCOL;
