@@ -16,11 +16,12 @@
 
 static const int ec_nids[CURVES] = {NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};
 
-/* Exit code 77 makes the whole program a skip where the kernels cannot run. */
+/* Exit code 77 makes the whole program a skip where the kernels cannot or may not run. */
 static inline void ec_need_cpu(void)
 {
     struct kc_cpu cpu;
-    if (kc_cpu_read(&cpu, NULL) != KW_OK || !cpu.avx512_ifma)
+    if (kc_cpu_read(&cpu, getenv("KEYWARD_CPU")) != KW_OK || cpu.path < KC_CPU_AVX512 ||
+        !cpu.avx512_ifma)
         exit(77);
 }
 
