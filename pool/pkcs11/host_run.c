@@ -168,6 +168,11 @@ static void judge(struct pool_host_call *call, CK_SESSION_HANDLE *session, CK_RV
     case POOL_CKR_CALLER:
         answer->verdict = loading ? POOL_WIRE_OTHER_FREE : POOL_WIRE_DONE;
         answer->status = fault;
+        if (call->req->kind == KW_KIND_GENERATE) {
+            /* there is no caller's data in it: the token damaged its own */
+            answer->verdict = POOL_WIRE_OTHER;
+            answer->status = KW_E_UNAVAILABLE;
+        }
         break;
     case POOL_CKR_UNSUPPORTED:
         answer->verdict = POOL_WIRE_UNSUPPORTED;

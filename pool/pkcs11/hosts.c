@@ -507,15 +507,21 @@ static int64_t start_hosts(struct pool_p11 *p11, int64_t now_ns)
     return now_ns + POLL_START_NS;
 }
 
-/** A member that the group put down while its hosts run gets new hosts: the deepest repair. */
+/** A member that the group put down while its hosts run gets new hosts: the deepest repair. An
+ *  operator may have set it to STARTING again before this was seen: then what is past its login is
+ *  of the life before. */
 static void restart_fallen(struct pool_p11 *p11, enum pool_health health)
 {
-    if (health != POOL_HEALTH_DOWN && health != POOL_HEALTH_AUTH_FAILED &&
-        health != POOL_HEALTH_MISMATCHED) {
+    bool fallen = health == POOL_HEALTH_DOWN || health == POOL_HEALTH_AUTH_FAILED ||
+                  health == POOL_HEALTH_MISMATCHED;
+    if (!fallen && health != POOL_HEALTH_STARTING) {
         return;
     }
     for (unsigned i = 0; i < p11->host_count; i++) {
-        if (p11->hosts[i].phase != POOL_P11_IDLE && p11->hosts[i].phase != POOL_P11_DYING) {
+        enum pool_p11_phase phase = p11->hosts[i].phase;
+        bool past_login = phase == POOL_P11_WAIT_READY || phase == POOL_P11_WAIT_PROBE ||
+                          phase == POOL_P11_SERVING;
+        if (past_login || (fallen && phase != POOL_P11_IDLE && phase != POOL_P11_DYING)) {
             pool_p11_kill_host(p11, &p11->hosts[i], "the member was taken down");
         }
     }

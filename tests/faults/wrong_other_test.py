@@ -12,6 +12,8 @@ from keyward import b64, unb64
 
 
 class WrongDecryption(FaultCase):
+    options = {"standby": ["hsm-b"]}
+
     def check(self, alg, how, pad):
         """A decryption is right or it is refused as a fault of the service, never wrong."""
         key = self.keys[0]
@@ -44,6 +46,8 @@ class WrongDecryption(FaultCase):
 
 
 class WrongWrap(FaultCase):
+    options = {"standby": ["hsm-b"]}
+
     def test_new_key_that_cannot_be_used(self):
         """A key whose wrapped form was damaged on its way out of the token is never answered."""
         for how in ("flip", "zero", "truncate"):

@@ -4,11 +4,13 @@ import os
 import time
 import unittest
 
-from faults import FaultCase
+from faults import FaultCase, until
 from keyward import b64
 
 
 class WrongSignature(FaultCase):
+    options = {"standby": ["hsm-b"]}  # so that hsm-a is asked first, whatever it did before
+
     def lies(self, how, key):
         wrong = self.server.metric("wrong_answers_total")
         clients = self.clients(key)
@@ -58,6 +60,7 @@ class WrongSignature(FaultCase):
         """No member that answers right: 503, not a wrong signature."""
         self.server.cli("member", "drain", "hsm-b", "-c", str(self.server.config))
         try:
+            until(lambda: not self.server.members()["hsm-b"]["serving"], 10, self.server.members)
             self.bad.set("C_Sign answer=flip")
             deadline = time.monotonic() + 3
             refused = 0
