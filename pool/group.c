@@ -408,7 +408,7 @@ static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op
                : KW_E_BUSY;
 }
 
-kw_status pool_submit(struct pool_port *port, struct pool_op *op)
+static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t excluded)
 {
     if (op->on_done == NULL || op->state != POOL_OP_IDLE || port->closing) {
         return KW_E_INPUT;
@@ -416,7 +416,7 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     op->port = port;
     op->serving = NULL;
     op->served_by = NULL;
-    op->tried = 0;
+    op->tried = excluded;
     op->attempts = 0;
     op->flags = 0;
     op->expected_ns = 0;
@@ -440,4 +440,19 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     pool_op_set_state(op, POOL_OP_ACCEPTED);
     pool_group_assign(op, member);
     return KW_OK;
+}
+
+kw_status pool_submit(struct pool_port *port, struct pool_op *op)
+{
+    return submit(port, op, 0);
+}
+
+kw_status pool_submit_to(struct pool_port *port, struct pool_op *op, const char *member)
+{
+    for (unsigned i = 0; i < port->pool->member_count; i++) {
+        if (strcmp(port->pool->members[i].config.name, member) == 0) {
+            return submit(port, op, ~((uint64_t)1 << i));
+        }
+    }
+    return KW_E_NOT_FOUND;
 }
