@@ -445,7 +445,7 @@ static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op
                : KW_E_BUSY;
 }
 
-kw_status pool_submit(struct pool_port *port, struct pool_op *op)
+static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t excluded)
 {
     if (op->on_done == NULL || op->state != POOL_OP_IDLE || port->closing) {
         return KW_E_INPUT;
@@ -454,7 +454,7 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     op->serving = NULL;
     op->served_by = NULL;
     op->served_on = 0;
-    op->tried = op->avoid;
+    op->tried = op->avoid | excluded;
     op->attempts = 0;
     op->flags = 0;
     op->expected_ns = 0;
@@ -478,4 +478,19 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     pool_op_set_state(op, POOL_OP_ACCEPTED);
     pool_group_assign(op, member);
     return KW_OK;
+}
+
+kw_status pool_submit(struct pool_port *port, struct pool_op *op)
+{
+    return submit(port, op, 0);
+}
+
+kw_status pool_submit_to(struct pool_port *port, struct pool_op *op, const char *member)
+{
+    for (unsigned i = 0; i < port->pool->member_count; i++) {
+        if (strcmp(port->pool->members[i].config.name, member) == 0) {
+            return submit(port, op, ~((uint64_t)1 << i));
+        }
+    }
+    return KW_E_NOT_FOUND;
 }

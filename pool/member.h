@@ -60,6 +60,9 @@ enum pool_verdict {
     POOL_VERDICT_WRONG /* its answer was seen to be wrong: the member goes down, try another */
 };
 
+/** How the reason of a member begins whose device takes no connections; its state says so too. */
+#define POOL_UNREACHABLE "unreachable"
+
 struct pool_member_type {
     const char *kind;
     /** Supervisor or creating thread: make and free the member's own state (`member->impl`). */

@@ -382,9 +382,12 @@ unsigned pool_member_weight(const struct pool_member *member, int64_t now_ns)
 
 static void sense_down(const struct pool_member *member, int64_t now_ns, char *out, size_t cap)
 {
+    size_t len = sizeof POOL_UNREACHABLE - 1;
+    const char *word =
+        strncmp(member->reason, POOL_UNREACHABLE, len) == 0 ? POOL_UNREACHABLE : "down";
     int limit = member->pool->config.recovery_retries;
     if (limit == 0) {
-        snprintf(out, cap, "down (recovery off)");
+        snprintf(out, cap, "%s (recovery off)", word);
         return;
     }
     char count[32];
@@ -394,13 +397,12 @@ static void sense_down(const struct pool_member *member, int64_t now_ns, char *o
         snprintf(count, sizeof count, "%u/%d", member->retry, limit);
     }
     if (member->next_retry_ns == INT64_MAX) {
-        snprintf(out, cap,
-                 retries_left(member) ? "down (retry %s under way)" : "down (retry %s exhausted)",
-                 count);
+        snprintf(out, cap, "%s (retry %s %s)", word, count,
+                 retries_left(member) ? "under way" : "exhausted");
         return;
     }
     int64_t wait = next_try_ns(member) - now_ns;
-    snprintf(out, cap, "down (retry %s, next in %llds)", count,
+    snprintf(out, cap, "%s (retry %s, next in %llds)", word, count,
              (long long)(wait > 0 ? (wait + KW_S(1) - 1) / KW_S(1) : 0));
 }
 

@@ -116,6 +116,11 @@ void pool_port_run(struct pool_port *port);
  *  KW_E_BUSY: queues are full; KW_E_UNAVAILABLE: no member can serve this key now). */
 KW_MUST_CHECK kw_status pool_submit(struct pool_port *port, struct pool_op *op);
 
+/** The same, for the member of this name alone: it goes to no other one. KW_E_NOT_FOUND: no member
+ *  has the name. For an operator's probe, not for clients. */
+KW_MUST_CHECK kw_status pool_submit_to(struct pool_port *port, struct pool_op *op,
+                                       const char *member);
+
 /* --- what can be seen ------------------------------------------------------------------------ */
 
 /** Upper bounds in nanoseconds of the latency histogram's buckets; the last is +Inf (0). */

@@ -11,4 +11,7 @@ void gw_admin_metrics(struct gw_request *req); /* GET /metrics */
 void gw_admin_status(struct gw_request *req);  /* GET /status.json ; also on GW_FACE_CONTROL */
 
 /* GW_FACE_CONTROL: the CLI's Unix socket, mode 0600 */
+/** POST /members/{name}/probe: a key made for it signs in that member, the core verifies; answers
+ *  {"ok":...} with the time or the reason. */
+void gw_admin_probe(struct gw_request *req);
 void gw_admin_member(struct gw_request *req); /* POST /members/{name}/{recover|drain|activate} */

@@ -43,6 +43,7 @@ const struct gw_route gw_routes[] = {
     ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
 
     CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    CONTROL(GW_POST, "/members/{}/probe",     "control_probe",  gw_admin_probe,  "control/member"),
     CONTROL(GW_POST, "/members/{}/recover",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/replace",   "control_member", gw_admin_member, "control/member"),

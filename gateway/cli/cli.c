@@ -47,6 +47,15 @@ static const struct cli_command commands[] = {
      "another\n"
      "security domain), sync (drop the loaded keys; each is loaded anew when it is used).",
      cli_member},
+    {"doctor", "keyward doctor [-c FILE | --data DIR] [--json]",
+     "Looks at configuration, files, certificates, store and machine, and goes through each "
+     "member\n"
+     "step by step: name, connection, library, token, login, domain, signature. Says what was "
+     "seen,\n"
+     "who probably has to act, and what next. Works with the gateway up and down; tries no PIN "
+     "that\n"
+     "is not known to be good. Exit code 0 when all is well, 1 when not, 2 when asked wrongly.",
+     cli_doctor},
     {"token",
      "keyward token create NAME [-c FILE | --data DIR]\n"
      "keyward token revoke NAME [-c FILE | --data DIR]\n"

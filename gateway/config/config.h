@@ -44,6 +44,10 @@ struct gw_config {
  *  line, field, what was found and what is allowed, one problem a line. */
 KW_MUST_CHECK kw_status gw_config_load(struct gw_config **out, const char *file, char *error,
                                        size_t error_len);
+/** The same for a diagnosis: where the file can be read but what it names is wrong (KW_E_INPUT,
+ *  `error`), `*out` holds what could be understood, with gaps; NULL when nothing could. */
+KW_MUST_CHECK kw_status gw_config_look(struct gw_config **out, const char *file, char *error,
+                                       size_t error_len);
 /** The configuration of `serve --dev`. NULL arguments take the defaults. */
 KW_MUST_CHECK kw_status gw_config_dev(struct gw_config **out, const char *dir, const char *listen,
                                       const char *admin, char *error, size_t error_len);

@@ -240,7 +240,8 @@ static kw_status from_document(struct gw_document *doc, const char *text, size_t
     return status;
 }
 
-kw_status gw_config_load(struct gw_config **out, const char *file, char *error, size_t error_len)
+static kw_status load(struct gw_config **out, const char *file, bool keep, char *error,
+                      size_t error_len)
 {
     *out = NULL;
     error[0] = '\0';
@@ -256,16 +257,26 @@ kw_status gw_config_load(struct gw_config **out, const char *file, char *error, 
         status = from_document(&doc, text, len, config);
         gw_document_close(&doc);
     }
-    if (status == KW_OK && !(config->path = strdup(file)))
+    if (config && config->data && !(config->path = strdup(file)))
         status = KW_E_NOMEM;
     free(text);
-    if (status == KW_OK) {
+    if (status == KW_OK || (keep && status == KW_E_INPUT && config->data)) {
         *out = config;
-        return KW_OK;
+        return status;
     }
     gw_config_free(config);
     if (error[0] == '\0')
         snprintf(error, error_len, "%s: %s", file,
                  status == KW_E_NOMEM ? "out of memory" : "cannot be read");
     return status;
+}
+
+kw_status gw_config_load(struct gw_config **out, const char *file, char *error, size_t error_len)
+{
+    return load(out, file, false, error, error_len);
+}
+
+kw_status gw_config_look(struct gw_config **out, const char *file, char *error, size_t error_len)
+{
+    return load(out, file, true, error, error_len);
 }

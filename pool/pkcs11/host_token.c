@@ -23,39 +23,75 @@ static bool field_is(const unsigned char *field, size_t len, struct kw_span want
     return wanted.len == 0 || kw_span_equal(kw_span_of(field, used), wanted);
 }
 
+/** Adds `"label" serial` of a token to a list for people. */
+static void name_token(struct kw_buf *list, const CK_TOKEN_INFO *info)
+{
+    char text[96];
+    int label = (int)sizeof(info->label), serial = (int)sizeof(info->serialNumber);
+    while (label > 0 && (info->label[label - 1] == ' ' || info->label[label - 1] == '\0')) {
+        label--;
+    }
+    while (serial > 0 &&
+           (info->serialNumber[serial - 1] == ' ' || info->serialNumber[serial - 1] == '\0')) {
+        serial--;
+    }
+    int n = snprintf(text, sizeof(text), "%s\"%.*s\" serial %.*s", list->len > 0 ? ", " : "", label,
+                     (const char *)info->label, serial, (const char *)info->serialNumber);
+    if (n > 0 && (size_t)n < sizeof(text) && list->cap - list->len > (size_t)n) {
+        memcpy(list->data + list->len, text, (size_t)n);
+        list->len += (size_t)n;
+    }
+}
+
+static void explain(char *reason, size_t len, unsigned found, const struct kw_buf *matching,
+                    const struct kw_buf *others)
+{
+    if (found > 1) {
+        snprintf(reason, len, "more than one token matches: give its serial; there are %.*s",
+                 (int)matching->len, (const char *)matching->data);
+    } else {
+        snprintf(reason, len, "no token with this label and serial; there %s %.*s",
+                 others->len > 0 ? "are" : "is", others->len > 0 ? (int)others->len : 4,
+                 others->len > 0 ? (const char *)others->data : "none");
+    }
+}
+
 static CK_RV find_token(struct pool_host *host, struct kw_span label, struct kw_span serial,
-                        const char **why)
+                        char *reason, size_t reason_len)
 {
     CK_SLOT_ID slots[256];
     CK_ULONG count = sizeof(slots) / sizeof(slots[0]);
     CK_RV rv = host->p11->C_GetSlotList(CK_TRUE, slots, &count);
     if (rv != CKR_OK) {
-        *why = "the list of slots cannot be read";
+        snprintf(reason, reason_len, "the list of slots cannot be read");
         return rv;
     }
+    uint8_t matching_room[300], others_room[300];
+    struct kw_buf matching = {matching_room, 0, sizeof(matching_room)};
+    struct kw_buf others = {others_room, 0, sizeof(others_room)};
     unsigned found = 0;
     for (CK_ULONG i = 0; i < count; i++) {
         CK_TOKEN_INFO info;
         memset(&info, 0, sizeof(info));
         if (host->p11->C_GetTokenInfo(slots[i], &info) != CKR_OK ||
-            (info.flags & CKF_TOKEN_INITIALIZED) == 0 ||
-            !field_is(info.label, sizeof(info.label), label) ||
-            !field_is(info.serialNumber, sizeof(info.serialNumber), serial)) {
+            (info.flags & CKF_TOKEN_INITIALIZED) == 0) {
             continue;
         }
+        if (!field_is(info.label, sizeof(info.label), label) ||
+            !field_is(info.serialNumber, sizeof(info.serialNumber), serial)) {
+            name_token(&others, &info);
+            continue;
+        }
+        name_token(&matching, &info);
         found++;
         host->slot = slots[i];
         host->token = info;
     }
-    if (found == 0) {
-        *why = "no token with this label and serial";
-        return CKR_TOKEN_NOT_PRESENT;
+    if (found == 1) {
+        return CKR_OK;
     }
-    if (found > 1) {
-        *why = "more than one token matches: give its serial";
-        return CKR_TOKEN_NOT_RECOGNIZED;
-    }
-    return CKR_OK;
+    explain(reason, reason_len, found, &matching, &others);
+    return found == 0 ? CKR_TOKEN_NOT_PRESENT : CKR_TOKEN_NOT_RECOGNIZED;
 }
 
 static CK_RV load(struct pool_host *host, struct kw_span module, char *reason, size_t reason_len)
@@ -93,12 +129,7 @@ CK_RV pool_host_open_token(struct pool_host *host, const struct pool_wire_config
         return rv;
     }
     host->stage = POOL_WIRE_STAGE_TOKEN;
-    const char *why = "";
-    rv = find_token(host, config->token_label, config->token_serial, &why);
-    if (rv != CKR_OK) {
-        snprintf(reason, reason_len, "%s (CKR_%s)", why, pool_ckr(rv)->name);
-    }
-    return rv;
+    return find_token(host, config->token_label, config->token_serial, reason, reason_len);
 }
 
 CK_RV pool_host_open_session(struct pool_host *host, CK_SESSION_HANDLE *session)
@@ -156,8 +187,8 @@ CK_RV pool_host_login(struct pool_host *host, struct kw_span pin)
     while (serial_span.len > 0 && serial[serial_span.len - 1] == ' ') {
         serial_span.len--;
     }
-    const char *why = "";
-    again = find_token(host, label_span, serial_span, &why);
+    char why[512];
+    again = find_token(host, label_span, serial_span, why, sizeof(why));
     return again != CKR_OK ? again : login_once(host, pin);
 }
 

@@ -16,6 +16,7 @@
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
+#include "pool/reach.h"
 
 #define POLL_START_NS    KW_MS(5)   /* while a host comes up */
 #define POLL_SERVING_NS  KW_MS(250) /* a death is told by the channels at once; this is the net */
@@ -151,16 +152,16 @@ static void reap(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_n
 /* --- the start of a host ------------------------------------------------------------------------
  */
 
-static int open_lock(struct pool_p11 *p11)
+int pool_p11_open_lock(const char *state_dir, const char *module)
 {
     char path[4096];
     uint32_t hash = 2166136261u; /* one lock per module: its tokens may share a store */
     char real[PATH_MAX];         /* whatever names it goes by */
-    const char *module = realpath(p11->member->config.module, real);
-    for (const char *c = module != NULL ? module : p11->member->config.module; *c != '\0'; c++) {
+    const char *named = realpath(module, real);
+    for (const char *c = named != NULL ? named : module; *c != '\0'; c++) {
         hash = (hash ^ (unsigned char)*c) * 16777619u;
     }
-    int n = snprintf(path, sizeof(path), "%s/module-%08x.lock", config_of(p11)->state_dir, hash);
+    int n = snprintf(path, sizeof(path), "%s/module-%08x.lock", state_dir, hash);
     return n < 0 || (size_t)n >= sizeof(path) ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 }
 
@@ -182,7 +183,7 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .loaded_keys = member->loaded_keys};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
-    int lock = open_lock(p11);
+    int lock = pool_p11_open_lock(config_of(p11)->state_dir, member->module);
     if (lock < 0) {
         return KW_E_IO;
     }
@@ -474,6 +475,41 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
 /* --- the member's turn --------------------------------------------------------------------------
  */
 
+/** With a connect probe configured a host starts only once the device takes connections: a library
+ *  without its device may hang for minutes in its initialisation. */
+static int64_t start_if_reachable(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_ns)
+{
+    const struct pool_member_config *member = &p11->member->config;
+    enum pool_reach_state state = POOL_REACH_OK;
+    if (member->probe_host != NULL && p11->reach == NULL &&
+        pool_reach_start(&p11->reach, member->probe_host, member->probe_port, now_ns, KW_S(5)) !=
+            KW_OK) {
+        p11->reach = NULL; /* no probe then; the start itself will tell */
+    }
+    if (p11->reach != NULL) {
+        state = pool_reach_step(p11->reach, now_ns);
+    }
+    if (state == POOL_REACH_RESOLVING || state == POOL_REACH_CONNECTING) {
+        return now_ns + POLL_START_NS;
+    }
+    char why[128];
+    snprintf(why, sizeof(why), POOL_UNREACHABLE ": tcp://%.60s:%u: %.40s",
+             member->probe_host != NULL ? member->probe_host : "", member->probe_port,
+             p11->reach != NULL ? pool_reach_why(p11->reach) : "");
+    pool_reach_free(p11->reach);
+    p11->reach = NULL;
+    if (state == POOL_REACH_OK) {
+        start(p11, host, now_ns);
+        return now_ns + POLL_START_NS;
+    }
+    host->failures++;
+    set_backoff(host, now_ns);
+    if (none_serves(p11)) {
+        pool_member_transition(p11->member, POOL_EV_LOST, why);
+    }
+    return now_ns;
+}
+
 /** Starts at most one host at a time, so that one member's logins never overlap. */
 static int64_t start_hosts(struct pool_p11 *p11, int64_t now_ns)
 {
@@ -494,17 +530,16 @@ static int64_t start_hosts(struct pool_p11 *p11, int64_t now_ns)
     if (idle == NULL) {
         return INT64_MAX;
     }
-    if (!serving && health == POOL_HEALTH_DOWN) {
+    if (!serving && health == POOL_HEALTH_DOWN && p11->reach == NULL) {
         int64_t next = INT64_MAX;
         if (!pool_member_retry_due(p11->member, now_ns, &next)) {
             return next;
         }
         pool_member_transition(p11->member, POOL_EV_HOST_STARTED, "");
-    } else if (serving && now_ns < idle->next_start_ns) {
+    } else if (serving && p11->reach == NULL && now_ns < idle->next_start_ns) {
         return idle->next_start_ns;
     }
-    start(p11, idle, now_ns);
-    return now_ns + POLL_START_NS;
+    return start_if_reachable(p11, idle, now_ns);
 }
 
 /** A member that the group put down while its hosts run gets new hosts: the deepest repair. An
@@ -570,6 +605,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
 
 void pool_p11_stop(struct pool_p11 *p11)
 {
+    pool_reach_free(p11->reach);
+    p11->reach = NULL;
     for (unsigned i = 0; i < p11->host_count; i++) {
         struct pool_p11_host *host = &p11->hosts[i];
         if (host->phase == POOL_P11_IDLE) {

@@ -183,6 +183,38 @@ static const char *record_forbids(const struct record *record, const char *token
     return NULL;
 }
 
+kw_status pool_login_look(const struct pool_login *login, enum pool_login_standing *standing)
+{
+    char path[PATH_ROOM], salt_path[PATH_ROOM];
+    uint8_t salt[SALT_LEN];
+    struct record record;
+    char pin[PRINT_HEX + 1], token[PRINT_HEX + 1];
+    *standing = POOL_LOGIN_UNTRIED;
+    if (login->state_dir == NULL || !path_of(path, login->state_dir, login->member) ||
+        snprintf(salt_path, sizeof(salt_path), "%s/login.salt", login->state_dir) >=
+            (int)sizeof(salt_path)) {
+        return KW_E_IO;
+    }
+    if (access(salt_path, F_OK) != 0) {
+        return KW_OK; /* nothing was ever tried from here, and looking makes no salt */
+    }
+    KW_TRY(load_salt(login->state_dir, salt));
+    KW_TRY(load_record(path, &record));
+    KW_TRY(print_of(login->pin, kw_span_of(NULL, 0), salt, pin));
+    KW_TRY(print_of(login->pin, login->serial, salt, token));
+    bool same = strcmp(record.token, token) == 0;
+    if (same && strcmp(record.state, "refused") == 0) {
+        *standing = POOL_LOGIN_WAS_REFUSED;
+    } else if (strcmp(record.good, token) == 0) {
+        *standing = POOL_LOGIN_KNOWN_GOOD;
+    } else if (same && strcmp(record.state, "trying") == 0) {
+        *standing = POOL_LOGIN_UNRESOLVED;
+    } else if (refused_elsewhere(login->state_dir, path, pin)) {
+        *standing = POOL_LOGIN_REFUSED_ELSEWHERE;
+    }
+    return KW_OK;
+}
+
 kw_status pool_login_begin(const struct pool_login *login, const char **reason)
 {
     char path[POOL_STATE_PATH];

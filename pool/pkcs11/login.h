@@ -33,6 +33,19 @@ enum pool_login_outcome {
  * milliseconds; supervisor thread. */
 KW_MUST_CHECK kw_status pool_login_begin(const struct pool_login *login, const char **reason);
 
+/** What the record says of this PIN on this token. */
+enum pool_login_standing {
+    POOL_LOGIN_UNTRIED,    /* another PIN, another token, or no attempt yet */
+    POOL_LOGIN_KNOWN_GOOD, /* the last login with them succeeded */
+    POOL_LOGIN_WAS_REFUSED,
+    POOL_LOGIN_UNRESOLVED, /* attempts ended without a word */
+    POOL_LOGIN_REFUSED_ELSEWHERE
+};
+
+/** Reads the record and changes nothing. KW_E_IO when it cannot be read. */
+KW_MUST_CHECK kw_status pool_login_look(const struct pool_login *login,
+                                        enum pool_login_standing *standing);
+
 /** Writes down what came of the attempt that pool_login_begin allowed. */
 KW_MUST_CHECK kw_status pool_login_settle(const struct pool_login *login,
                                           enum pool_login_outcome outcome);

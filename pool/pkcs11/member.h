@@ -74,6 +74,7 @@ struct pool_p11 {
     uint8_t *room; /* POOL_CONTROL_MAX bytes for control packets, secret memory */
     bool auth_failed, operator_allows;
     char domain[2 * POOL_DOMAIN_CHECK_LEN + 1]; /* check value of this group's */
+    struct pool_reach *reach; /* the connect probe before a start, while it runs */
     int64_t pin_checked_ns;
     int64_t pin_ctime_ns;
     uint64_t pin_inode;
@@ -96,6 +97,9 @@ void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generati
 void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
+
+/** Opens the lock file that hosts of one token store share, close-on-exec; -1 when it cannot. */
+int pool_p11_open_lock(const char *state_dir, const char *module);
 
 /** Tells the observer about this member. */
 void pool_p11_emit(struct pool_p11 *p11, enum pool_event_type type, const char *reason,

@@ -57,6 +57,37 @@ static int drop_dir(void **state)
     return rmdir(dir);
 }
 
+static enum pool_login_standing look(const struct pool_login *login)
+{
+    enum pool_login_standing standing = POOL_LOGIN_UNRESOLVED;
+    assert_int_equal(pool_login_look(login, &standing), KW_OK);
+    return standing;
+}
+
+static void looking_tells_and_changes_nothing(void **state)
+{
+    (void)state;
+    char path[128];
+    struct pool_login login = login_as("a", "s1", "1234"), other_pin = login_as("a", "s1", "9"),
+                      other_token = login_as("a", "s2", "1234"),
+                      neighbour = login_as("b", "s3", "1234");
+    snprintf(path, sizeof(path), "%s/login.salt", dir);
+    assert_int_equal(look(&login), POOL_LOGIN_UNTRIED);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(begin(&login), KW_OK);
+    assert_int_equal(look(&login), POOL_LOGIN_UNRESOLVED);
+    assert_int_equal(pool_login_settle(&login, POOL_LOGIN_GOOD), KW_OK);
+    assert_int_equal(look(&login), POOL_LOGIN_KNOWN_GOOD);
+    assert_int_equal(look(&other_pin), POOL_LOGIN_UNTRIED);
+    assert_int_equal(look(&other_token), POOL_LOGIN_UNTRIED);
+    assert_int_equal(look(&neighbour), POOL_LOGIN_UNTRIED);
+    assert_int_equal(begin(&login), KW_OK);
+    assert_int_equal(pool_login_settle(&login, POOL_LOGIN_REFUSED), KW_OK);
+    assert_int_equal(look(&login), POOL_LOGIN_WAS_REFUSED);
+    assert_int_equal(look(&neighbour), POOL_LOGIN_REFUSED_ELSEWHERE);
+    assert_int_equal(begin(&login), KW_E_FORBIDDEN);
+}
+
 static void a_refused_pin_is_not_tried_again(void **state)
 {
     (void)state;
@@ -237,6 +268,7 @@ static void pin_files_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        IN_DIR(looking_tells_and_changes_nothing),
         IN_DIR(a_refused_pin_is_not_tried_again),
         IN_DIR(an_operator_allows_one_more),
         IN_DIR(an_attempt_without_an_answer_counts),
