@@ -152,12 +152,13 @@ enum pool_command {
     POOL_CMD_DRAIN,   /* no new work */
     POOL_CMD_ACTIVATE,
     POOL_CMD_REPLACE, /* a MISMATCHED member: the token that is there now is joined in its place */
+    POOL_CMD_ZEROIZE, /* drain, destroy what is ours on the token, verify, park the member */
     POOL_CMD_SYNC     /* drop what is loaded: every key comes anew from its blob */
 };
 
 /** By name. KW_E_NOT_FOUND for another name; KW_E_CONFLICT: it has no meaning now (REPLACE of a
- *  member that is not mismatched). Any thread. The work is done by the supervisor; the event log
- *  says what came of it. */
+ *  member that is not mismatched, ZEROIZE of one that is not logged in). Any thread. The work is
+ * done by the supervisor; the event log says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 

@@ -100,6 +100,10 @@ bool pool_host_anchored(struct pool_host *host);
 CK_RV pool_host_domain(struct pool_host *host, struct kw_span check, bool join, bool *match,
                        char *other);
 
+/** Destroys every object of this gateway: loaded keys, the wrapping key, the domain's mark. Counts
+ *  what went from the token itself, looks again, and counts what is left. No operation may run. */
+void pool_host_zeroize(struct pool_host *host, struct pool_wire_zeroized *result);
+
 /* --- host_keys.c --- */
 
 struct pool_host_keys *pool_host_keys_create(size_t limit);

@@ -171,6 +171,22 @@ size_t pool_wire_request_size(const struct pool_wire_request *msg)
            msg->aad.len + msg->n.len + msg->e.len;
 }
 
+kw_status pool_wire_put_zeroized(struct kw_buf *out, const struct pool_wire_zeroized *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_ZEROIZED);
+    put_int(&w, msg->destroyed, 4);
+    put_int(&w, msg->left, 4);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_ZEROIZED);
+    msg->destroyed = (uint32_t)get_int(&r, 4);
+    msg->left = (uint32_t)get_int(&r, 4);
+    return closed(&r);
+}
+
 kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids)
 {
     struct writer w = begin(out, POOL_WIRE_FORGET);

@@ -31,11 +31,13 @@ enum pool_wire_type {
     POOL_WIRE_LOGIN,   /* PIN and member wrapping key */
     POOL_WIRE_CHANNEL, /* with the host's end of a data channel */
     POOL_WIRE_FORGET,  /* keys that are not wanted any more */
+    POOL_WIRE_ZEROIZE, /* destroy what is ours on the token */
     /* control, host to gateway */
     POOL_WIRE_LOCKED, /* the token store's lock is held; module calls begin */
     POOL_WIRE_HELLO,
     POOL_WIRE_LOGGED_IN,
     POOL_WIRE_READY,
+    POOL_WIRE_ZEROIZED,
     POOL_WIRE_FAILED
 };
 
@@ -109,6 +111,10 @@ struct pool_wire_ready {
     uint32_t sessions;
 };
 
+struct pool_wire_zeroized {
+    uint32_t destroyed, left; /* objects on the token, counted again afterwards */
+};
+
 enum pool_wire_stage {
     POOL_WIRE_STAGE_MODULE,
     POOL_WIRE_STAGE_TOKEN,
@@ -148,9 +154,11 @@ KW_MUST_CHECK kw_status pool_wire_put_logged_in(struct kw_buf *out,
 KW_MUST_CHECK kw_status pool_wire_put_ready(struct kw_buf *out, const struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_put_failed(struct kw_buf *out,
                                              const struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_put_zeroized(struct kw_buf *out,
+                                               const struct pool_wire_zeroized *msg);
 /** `ids`: whole key ids, one after the other, at most POOL_WIRE_FORGET_MAX; none: every key. */
 KW_MUST_CHECK kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids);
-/** A record of the type alone: CHANNEL, LOCKED. */
+/** A record of the type alone: CHANNEL, LOCKED, ZEROIZE. */
 KW_MUST_CHECK kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type);
 
 /* Decoders: KW_E_INPUT for another type, a wrong length or a value out of range. */
@@ -166,6 +174,7 @@ KW_MUST_CHECK kw_status pool_wire_get_logged_in(struct kw_span body,
                                                 struct pool_wire_logged_in *msg);
 KW_MUST_CHECK kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized *msg);
 KW_MUST_CHECK kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids);
 KW_MUST_CHECK kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type);
 

@@ -71,6 +71,8 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_CHANNEL), KW_OK);
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_LOCKED), KW_OK);
     assert_int_equal(pool_wire_put_forget(out, kw_span_of(key, 32)), KW_OK);
+    struct pool_wire_zeroized zeroized = {3, 0};
+    assert_int_equal(pool_wire_put_zeroized(out, &zeroized), KW_OK);
     assert_int_equal(pool_wire_put_hello(out, &hello), KW_OK);
     assert_int_equal(pool_wire_put_logged_in(out, &logged_in), KW_OK);
     assert_int_equal(pool_wire_put_ready(out, &ready), KW_OK);
@@ -97,6 +99,7 @@ static kw_status decode(struct kw_span body)
         struct pool_wire_failed bad;
         uint64_t id;
         struct kw_span ids;
+        struct pool_wire_zeroized zeroized;
     } msg;
     switch (pool_wire_type_of(body)) {
     case POOL_WIRE_REQUEST: {
@@ -125,6 +128,8 @@ static kw_status decode(struct kw_span body)
         return pool_wire_get_config(body, &msg.config);
     case POOL_WIRE_LOGIN:
         return pool_wire_get_login(body, &msg.login);
+    case POOL_WIRE_ZEROIZED:
+        return pool_wire_get_zeroized(body, &msg.zeroized);
     case POOL_WIRE_FORGET: {
         kw_status status = pool_wire_get_forget(body, &msg.ids);
         assert_true(status != KW_OK || msg.ids.len % KW_KEY_ID_LEN == 0);
@@ -172,7 +177,7 @@ static void each_truncation_is_refused(void **state)
     struct kw_span bodies[16];
     size_t count;
     all_records(&out, bodies, &count);
-    assert_int_equal(count, 13);
+    assert_int_equal(count, 14);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(decode(bodies[i]), KW_OK);
         for (size_t len = 1; len < bodies[i].len; len++) {
