@@ -60,6 +60,7 @@ static kw_status keep_member_config(struct pool_member_config *kept,
     kept->token_label = copy_text(config->token_label, &status);
     kept->token_serial = copy_text(config->token_serial, &status);
     kept->pin_file = copy_text(config->pin_file, &status);
+    kept->probe_host = copy_text(config->probe_host, &status);
     kept->sessions = config->sessions == 0 ? 8 : config->sessions;
     kept->hosts = config->hosts == 0 ? 1 : config->hosts;
     kept->loaded_keys = config->loaded_keys == 0 ? POOL_LOADED_KEYS : config->loaded_keys;
@@ -74,6 +75,7 @@ static void free_texts(struct pool *pool)
         free((char *)(uintptr_t)config->token_label);
         free((char *)(uintptr_t)config->token_serial);
         free((char *)(uintptr_t)config->pin_file);
+        free((char *)(uintptr_t)config->probe_host);
     }
     free((char *)(uintptr_t)pool->config.host_program);
     free((char *)(uintptr_t)pool->config.state_dir);

@@ -15,6 +15,9 @@
 enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
 enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 
+/** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
+enum pool_sandbox { POOL_SANDBOX_DEFAULT, POOL_SANDBOX_STRICT, POOL_SANDBOX_OFF };
+
 /** How one member is reached. Strings are copied by pool_create. */
 struct pool_member_config {
     char name[POOL_NAME_MAX + 1];
@@ -31,6 +34,12 @@ struct pool_member_config {
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
     unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
+    enum pool_sandbox sandbox;
+    uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
+    unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
+    const char *probe_host; /* what must take TCP connections for the device to be reachable: name
+                               or address; NULL: nothing to try */
+    unsigned probe_port;
 };
 
 struct pool_config {

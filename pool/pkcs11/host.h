@@ -18,6 +18,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
+#include "pool/pool.h"
 
 /** Output room of a session: an answer, and behind it a joined or padded copy of an input. */
 #define POOL_HOST_ROOM (2u * POOL_WIRE_DATA_MAX + 64u)
@@ -29,11 +30,13 @@ struct pool_host {
     int control_fd;
     int lock_fd; /* -1 once init and login are over */
     void *library;
+    enum pool_wire_stage stage; /* how far the start has come, for the report of a failure */
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
     size_t loaded_keys; /* kept at most; the least recently used goes first */
+    enum pool_sandbox sandbox;
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */
     pthread_mutex_t objects; /* one call at a time on the anchor */

@@ -12,6 +12,7 @@
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/host.h"
+#include "pool/pkcs11/sandbox.h"
 #include "pool/pool.h"
 
 enum { EXIT_DONE = 0, EXIT_PROTOCOL = 64, EXIT_FAILED = 65 };
@@ -108,13 +109,17 @@ static int configure(struct pool_host *host, uint8_t *room)
     }
     host->sessions = config.sessions;
     host->loaded_keys = config.loaded_keys;
+    host->sandbox = (enum pool_sandbox)config.sandbox;
+    struct pool_sandbox_limits limits = {config.memory, config.files};
+    if (pool_sandbox_enter(host->sandbox, &limits) != KW_OK) {
+        return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,
+                      "the sandbox cannot be set up on this kernel");
+    }
     take_lock(host);
-    char reason[256] = "";
+    char reason[512] = "";
     CK_RV rv = pool_host_open_token(host, &config, reason, sizeof(reason));
     if (rv != CKR_OK) {
-        enum pool_wire_stage stage =
-            host->p11 == NULL ? POOL_WIRE_STAGE_MODULE : POOL_WIRE_STAGE_TOKEN;
-        return failed(host, stage, rv, reason);
+        return failed(host, host->stage, rv, reason);
     }
     return say_hello(host) == KW_OK ? 0 : EXIT_PROTOCOL;
 }
@@ -173,6 +178,15 @@ static int log_in(struct pool_host *host, uint8_t *room)
         return failed(host, POOL_WIRE_STAGE_DOMAIN, rv, reason);
     }
     return 0;
+}
+
+/** From here on the library has what it needs: no more code, no more sockets in `strict`. */
+static int seal(struct pool_host *host)
+{
+    return pool_sandbox_seal(host->sandbox) == KW_OK
+               ? 0
+               : failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,
+                        "the sandbox cannot be sealed");
 }
 
 static int begin_work(struct pool_host *host)
@@ -248,6 +262,7 @@ int pool_host_main(int control_fd)
     code = code == 0 ? log_in(&host, room) : code;
     kw_secret_free(room);
     room = kw_secret_alloc(POOL_CONTROL_MAX);
+    code = code == 0 ? seal(&host) : code;
     code = code == 0 ? begin_work(&host) : code;
     code = code == 0 && room != NULL ? serve(&host, room) : code;
     /* Session threads may be inside the module: C_Finalize under them crashes some modules, and so

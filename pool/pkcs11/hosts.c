@@ -17,14 +17,15 @@
 #include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
 
-#define POLL_START_NS   KW_MS(5)   /* while a host comes up */
-#define POLL_SERVING_NS KW_MS(250) /* a death is told by the channels at once; this is the net */
-#define PROBE_EVERY_NS  KW_S(5)
-#define PROBE_FAILURES  3u
-#define LOCK_WAIT_NS    KW_S(120) /* others may be logging in before */
-#define PIN_CHECK_NS    KW_S(2)
-#define BACKOFF_FIRST   KW_MS(100)
-#define BACKOFF_TOP     KW_S(30)
+#define POLL_START_NS    KW_MS(5)   /* while a host comes up */
+#define POLL_SERVING_NS  KW_MS(250) /* a death is told by the channels at once; this is the net */
+#define PROBE_EVERY_NS   KW_S(5)
+#define PROBE_SUSPECT_NS KW_MS(800) /* it may be well again any moment */
+#define PROBE_FAILURES   3u
+#define LOCK_WAIT_NS     KW_S(120) /* others may be logging in before */
+#define PIN_CHECK_NS     KW_S(2)
+#define BACKOFF_FIRST    KW_MS(100)
+#define BACKOFF_TOP      KW_S(30)
 
 static const struct pool_config *config_of(const struct pool_p11 *p11)
 {
@@ -171,9 +172,14 @@ static struct kw_span text_of(const char *text)
 static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
 {
     const struct pool_member_config *member = &p11->member->config;
-    struct pool_wire_config msg = {text_of(member->module), text_of(member->token_label),
-                                   text_of(member->token_serial), host->sessions,
-                                   member->loaded_keys};
+    struct pool_wire_config msg = {.module = text_of(member->module),
+                                   .token_label = text_of(member->token_label),
+                                   .token_serial = text_of(member->token_serial),
+                                   .sessions = host->sessions,
+                                   .loaded_keys = member->loaded_keys,
+                                   .sandbox = (uint8_t)member->sandbox,
+                                   .memory = member->memory_max,
+                                   .files = member->files_max};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = open_lock(p11);
@@ -447,6 +453,10 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
     if (host->phase == POOL_P11_WAIT_PROBE || host->phase == POOL_P11_SERVING) {
         watch_probe(p11, host, now_ns);
+    }
+    if (pool_member_health(p11->member) == POOL_HEALTH_SUSPECT &&
+        host->next_probe_ns > now_ns + PROBE_SUSPECT_NS) {
+        host->next_probe_ns = now_ns + jitter(PROBE_SUSPECT_NS);
     }
     if (host->phase == POOL_P11_SERVING && !host->probe_out && now_ns >= host->next_probe_ns &&
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {

@@ -88,6 +88,9 @@ struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
     uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
+    uint8_t sandbox; /* enum pool_sandbox */
+    uint64_t memory; /* limits of the host: bytes of address space, descriptors; 0: none */
+    uint32_t files;
 };
 
 struct pool_wire_login {
@@ -116,7 +119,9 @@ struct pool_wire_zeroized {
 };
 
 enum pool_wire_stage {
+    POOL_WIRE_STAGE_SANDBOX,
     POOL_WIRE_STAGE_MODULE,
+    POOL_WIRE_STAGE_INITIALIZE,
     POOL_WIRE_STAGE_TOKEN,
     POOL_WIRE_STAGE_DOMAIN,
     POOL_WIRE_STAGE_MISMATCH, /* the token belongs to another domain; reason: its check value */

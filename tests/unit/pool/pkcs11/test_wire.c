@@ -8,6 +8,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
+#include "pool/pool.h"
 
 static uint8_t room[POOL_WIRE_RECORD_MAX];
 
@@ -48,8 +49,13 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
         .id = 3,
         .pub = {.kty = KW_KTY_EC, .curve = KW_CURVE_P521, .bits = 521, .coord_len = 66},
         .blob = kw_span_str("made")};
-    struct pool_wire_config config = {kw_span_str("/lib/module.so"), kw_span_str("label"),
-                                      kw_span_of(NULL, 0), 8, 256};
+    struct pool_wire_config config = {.module = kw_span_str("/lib/module.so"),
+                                      .token_label = kw_span_str("label"),
+                                      .sessions = 8,
+                                       .loaded_keys = 256,
+                                      .sandbox = POOL_SANDBOX_STRICT,
+                                      .memory = 1ull << 40,
+                                      .files = 99};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
     struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
                                     kw_span_str("0123456789abcdef"), true};
