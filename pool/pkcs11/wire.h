@@ -88,8 +88,8 @@ struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
     uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
-    uint8_t sandbox; /* enum pool_sandbox */
-    uint64_t memory; /* limits of the host: bytes of address space, descriptors; 0: none */
+    uint8_t sandbox;      /* enum pool_sandbox */
+    uint64_t memory;      /* limits of the host: bytes of address space, descriptors; 0: none */
     uint32_t files;
 };
 
