@@ -7,6 +7,7 @@
 
 #include "pool/events.h"
 #include "pool/op.h"
+#include "pool/prove.h"
 
 #define POOL_MAX_MEMBERS 32
 #define POOL_NAME_MAX    63
