@@ -178,6 +178,12 @@ void pool_emit(struct pool *pool, const struct pool_event *event);
 /* accessors that keep struct pool private to pool.c */
 const struct kc_domain *pool_domain(const struct pool *pool);
 const struct pool_config *pool_config(const struct pool *pool);
+/** Takes a member out of the group until an operator activates it: no work, and nothing is started
+ *  behind it. `why` is what operators read. Any thread. */
+void pool_member_park(struct pool_member *member, const char *why);
+bool pool_member_parked(const struct pool_member *member);
+/** Changes what operators read of a member, and nothing else. Any thread. */
+void pool_member_note(struct pool_member *member, const char *why);
 /** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
 const char *pool_other_member(const struct pool_member *member);
 

@@ -322,7 +322,7 @@ void pool_member_transition(struct pool_member *member, enum pool_health_event e
     }
 }
 
-void pool_member_set_admin(struct pool_member *member, enum pool_admin admin)
+static void set_admin(struct pool_member *member, enum pool_admin admin, const char *why)
 {
     struct pool *pool = member->pool;
     pthread_mutex_lock(&pool->state_lock);
@@ -332,9 +332,32 @@ void pool_member_set_admin(struct pool_member *member, enum pool_admin admin)
                           memory_order_release);
     pthread_mutex_unlock(&pool->state_lock);
     if (from != admin) {
-        emit_change(member, pool_admin_name(from), pool_admin_name(admin), "operator");
+        emit_change(member, pool_admin_name(from), pool_admin_name(admin), why);
         pool_supervisor_wake(pool);
     }
+}
+
+void pool_member_set_admin(struct pool_member *member, enum pool_admin admin)
+{
+    set_admin(member, admin, "operator");
+}
+
+void pool_member_note(struct pool_member *member, const char *why)
+{
+    pthread_mutex_lock(&member->pool->state_lock);
+    snprintf(member->reason, sizeof member->reason, "%s", why);
+    pthread_mutex_unlock(&member->pool->state_lock);
+}
+
+void pool_member_park(struct pool_member *member, const char *why)
+{
+    pool_member_note(member, why);
+    set_admin(member, POOL_ADMIN_MAINTENANCE, why);
+}
+
+bool pool_member_parked(const struct pool_member *member)
+{
+    return pool_member_admin(member) == POOL_ADMIN_MAINTENANCE;
 }
 
 void pool_member_recover(struct pool_member *member)

@@ -273,6 +273,7 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
     case POOL_CMD_RECOVER:
         pool_member_recover(member);
         return KW_OK;
+    case POOL_CMD_ZEROIZE:
     case POOL_CMD_DRAIN:
         pool_member_set_admin(member, POOL_ADMIN_DRAIN);
         return KW_OK;

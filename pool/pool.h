@@ -7,6 +7,7 @@
 
 #include "pool/events.h"
 #include "pool/op.h"
+#include "pool/prove.h"
 
 #define POOL_MAX_MEMBERS 32
 #define POOL_NAME_MAX    63
@@ -33,13 +34,13 @@ struct pool_member_config {
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
+    unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
     enum pool_sandbox sandbox;
     uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
     unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
     const char *probe_host; /* what must take TCP connections for the device to be reachable: name
                                or address; NULL: nothing to try */
     unsigned probe_port;
-    unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
 };
 
 struct pool_config {
@@ -166,12 +167,13 @@ enum pool_command {
     POOL_CMD_DRAIN,   /* no new work */
     POOL_CMD_ACTIVATE,
     POOL_CMD_REPLACE, /* a MISMATCHED member: the token that is there now is joined in its place */
+    POOL_CMD_ZEROIZE, /* drain, destroy what is ours on the token, verify, park the member */
     POOL_CMD_SYNC     /* drop what is loaded: every key comes anew from its blob */
 };
 
 /** By name. KW_E_NOT_FOUND for another name; KW_E_CONFLICT: it has no meaning now (REPLACE of a
- *  member that is not mismatched). Any thread. The work is done by the supervisor; the event log
- *  says what came of it. */
+ *  member that is not mismatched, ZEROIZE of one that is not logged in). Any thread. The work is
+ * done by the supervisor; the event log says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 

@@ -4,8 +4,9 @@
  * asked for itself: RSA and EC keys sign a random digest (verified with the public half, as every
  * signature is), secret keys encrypt a random block, and all members must agree on the result. */
 
-#include "pool/pool.h"
+#include "pool/op.h"
 
+struct pool;
 struct pool_proof;
 typedef void pool_proof_fn(struct pool_proof *proof);
 

@@ -75,11 +75,9 @@ void gw_admin_member(struct gw_request *req)
     static const struct {
         const char *word;
         enum pool_command command;
-    } commands[] = {{"/recover", POOL_CMD_RECOVER},
-                    {"/drain", POOL_CMD_DRAIN},
-                    {"/activate", POOL_CMD_ACTIVATE},
-                    {"/replace", POOL_CMD_REPLACE},
-                    {"/sync", POOL_CMD_SYNC}};
+    } commands[] = {{"/recover", POOL_CMD_RECOVER},   {"/drain", POOL_CMD_DRAIN},
+                    {"/activate", POOL_CMD_ACTIVATE}, {"/replace", POOL_CMD_REPLACE},
+                    {"/sync", POOL_CMD_SYNC},         {"/zeroize", POOL_CMD_ZEROIZE}};
     const char *word = strrchr(req->route->pattern, '/');
     char name[POOL_NAME_MAX + 1] = "";
     if (req->param_count > 0 && req->params[0].len < sizeof name)

@@ -48,6 +48,7 @@ const struct gw_route gw_routes[] = {
     CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/replace",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/sync",      "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/zeroize",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/activate",  "control_member", gw_admin_member, "control/member"),
 };
 /* clang-format on */

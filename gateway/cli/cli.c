@@ -40,12 +40,14 @@ static const struct cli_command commands[] = {
      cli_status},
     {"member",
      "keyward member list [-c FILE | --data DIR] [--json]\n"
-     "keyward member recover|drain|activate|replace|sync NAME [-c FILE | --data DIR]",
+     "keyward member recover|drain|activate|replace|sync|zeroize NAME [-c FILE | --data DIR]",
      "Shows the members of the group, or acts on one: recover (try again at once, also after a\n"
      "refused PIN), drain (no new work), activate (take work again), replace (join the token that\n"
      "is there now in the place of the one that was joined before: another serial number or "
      "another\n"
-     "security domain), sync (drop the loaded keys; each is loaded anew when it is used).",
+     "security domain), sync (drop the loaded keys; each is loaded anew when it is used), zeroize "
+     "(drain, destroy\n"
+     "what keyward has on the token, verify, and stay out of the group).",
      cli_member},
     {"doctor", "keyward doctor [-c FILE | --data DIR] [--json]",
      "Looks at configuration, files, certificates, store and machine, and goes through each "

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/control.h"
@@ -142,6 +143,53 @@ static bool name_ok(const char *name)
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+/* What the member says of itself once it is out of the group; empty before. */
+static int read_outcome(const struct place_options *options, const char *name, char *outcome,
+                        size_t len)
+{
+    int http_status = 0;
+    char *body = NULL;
+    int code = ask(options, "GET", "/status.json", &http_status, &body);
+    if (code != CLI_GO_ON)
+        return code;
+    json_t *status = json_loads(body, 0, NULL);
+    size_t i;
+    const json_t *member;
+    json_array_foreach(json_object_get(status, "members"), i, member)
+    {
+        if (strcmp(text_of(member, "name"), name) == 0 &&
+            strcmp(text_of(member, "admin"), "maintenance") == 0)
+            snprintf(outcome, len, "%s", text_of(member, "reason"));
+    }
+    json_decref(status);
+    free(body);
+    return CLI_GO_ON;
+}
+
+static int await_zeroized(const struct place_options *options, const char *name)
+{
+    const struct timespec step = {0, 200000000};
+    char outcome[256] = "";
+    for (int i = 0; i < 300 && outcome[0] == '\0'; i++) {
+        int code = read_outcome(options, name, outcome, sizeof outcome);
+        if (code != CLI_GO_ON)
+            return code;
+        if (outcome[0] == '\0')
+            nanosleep(&step, NULL);
+    }
+    if (strncmp(outcome, "zeroized", 8) != 0)
+        return cli_fail("%s: %s", name,
+                        outcome[0] ? outcome
+                                   : "not done within a minute; see: "
+                                     "keyward member list");
+    printf("%s: %s; it stays out of the group until: keyward member activate %s\n"
+           "keyward does not erase the token itself: that is the vendor's own step, with the "
+           "vendor's\n"
+           "tool and the security officer's login (initialise or zeroize the partition).\n",
+           name, outcome, name);
+    return 0;
+}
+
 static int act(const struct place_options *options, const char *word, const char *name)
 {
     char path[128];
@@ -161,15 +209,18 @@ static int act(const struct place_options *options, const char *word, const char
             name, word);
     if (http_status != 202)
         return cli_fail("the gateway answered %d", http_status);
+    if (strcmp(word, "zeroize") == 0)
+        return await_zeroized(options, name);
     printf("%s: %s asked for; see: keyward member list\n", name, word);
     return 0;
 }
 
-#define COMMANDS "recover NAME, drain NAME, activate NAME, replace NAME, sync NAME"
+#define COMMANDS "recover NAME, drain NAME, activate NAME, replace NAME, sync NAME, zeroize NAME"
 
 static bool is_command(const char *word)
 {
-    static const char *const words[] = {"recover", "drain", "activate", "replace", "sync"};
+    static const char *const words[] = {"recover", "drain", "activate",
+                                        "replace", "sync",  "zeroize"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(word, words[i]) == 0)
             return true;

@@ -32,11 +32,12 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
         const struct pool_member_config *x = &a->members[i], *y = &b->members[i];
         if (strcmp(x->name, y->name) != 0 || x->kind != y->kind || x->role != y->role ||
             x->opens_hsm_keys != y->opens_hsm_keys || x->sessions != y->sessions ||
-            x->hosts != y->hosts || x->loaded_keys != y->loaded_keys || !same(x->module, y->module) ||
-            !same(x->token_label, y->token_label) || !same(x->token_serial, y->token_serial) ||
-            !same(x->pin_file, y->pin_file) || x->sandbox != y->sandbox ||
-            x->memory_max != y->memory_max || x->files_max != y->files_max ||
-            !same(x->probe_host, y->probe_host) || x->probe_port != y->probe_port)
+            x->hosts != y->hosts || x->loaded_keys != y->loaded_keys ||
+            !same(x->module, y->module) || !same(x->token_label, y->token_label) ||
+            !same(x->token_serial, y->token_serial) || !same(x->pin_file, y->pin_file) ||
+            x->sandbox != y->sandbox || x->memory_max != y->memory_max ||
+            x->files_max != y->files_max || !same(x->probe_host, y->probe_host) ||
+            x->probe_port != y->probe_port)
             return false;
     }
     return true;

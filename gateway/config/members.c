@@ -81,10 +81,10 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"pin_file", raw->pin_file != NULL, true, false},
         {"sessions", raw->sessions != NULL, true, false},
         {"hosts", raw->hosts != NULL, true, false},
+        {"loaded_keys", raw->loaded_keys != NULL, true, false},
         {"sandbox", raw->sandbox != NULL, true, false},
         {"rlimits", raw->rlimits != NULL, true, false},
         {"probe", raw->probe != NULL, true, false},
-        {"loaded_keys", raw->loaded_keys != NULL, true, false},
         {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
         {"url", raw->url != NULL, false, false},
         {"token_file", raw->token_file != NULL, false, false},
@@ -161,12 +161,12 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
                 strlen(raw->token));
     count(check, "sessions", raw->sessions, 256, 8, &out->sessions);
     count(check, "hosts", raw->hosts, 16, 1, &out->hosts);
+    count(check, "loaded_keys", raw->loaded_keys, 65536, POOL_LOADED_KEYS, &out->loaded_keys);
     out->sandbox = raw->sandbox ? (enum pool_sandbox) * raw->sandbox : POOL_SANDBOX_DEFAULT;
     if (raw->rlimits)
         read_limits(check, raw->rlimits, out);
     if (raw->probe)
         KW_TRY(read_probe(check, raw->probe, out));
-    count(check, "loaded_keys", raw->loaded_keys, 65536, POOL_LOADED_KEYS, &out->loaded_keys);
     out->module = gw_config_path(base, raw->module);
     out->pin_file = gw_config_path(base, raw->pin_file);
     out->token_label = raw->token ? strdup(raw->token) : NULL;

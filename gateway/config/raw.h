@@ -44,9 +44,9 @@ struct raw_member {
     enum raw_member_type type;
     char *module, *token, *serial, *pin_file, *probe;
     enum raw_role role;
+    unsigned *sessions, *hosts, *loaded_keys;
     enum raw_sandbox *sandbox;
     struct raw_rlimits *rlimits;
-    unsigned *sessions, *hosts, *loaded_keys;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
 };

@@ -7,7 +7,6 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/vault/vault.h"
-#include "pool/prove.h"
 
 #define GENERATE_DEADLINE KW_S(120) /* RSA-4096 inside a busy HSM takes tens of seconds */
 #define PROOF_DEADLINE    KW_S(20)  /* loading and one use, on each member in turn */

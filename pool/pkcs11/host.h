@@ -35,8 +35,8 @@ struct pool_host {
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
-    enum pool_sandbox sandbox;
     size_t loaded_keys; /* kept at most; the least recently used goes first */
+    enum pool_sandbox sandbox;
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */
     pthread_mutex_t objects; /* one call at a time on the anchor */
@@ -102,6 +102,10 @@ bool pool_host_anchored(struct pool_host *host);
  *  check value is in `other` (65 bytes, printable). A token that keeps no data objects matches. */
 CK_RV pool_host_domain(struct pool_host *host, struct kw_span check, bool join, bool *match,
                        char *other);
+
+/** Destroys every object of this gateway: loaded keys, the wrapping key, the domain's mark. Counts
+ *  what went from the token itself, looks again, and counts what is left. No operation may run. */
+void pool_host_zeroize(struct pool_host *host, struct pool_wire_zeroized *result);
 
 /* --- host_keys.c --- */
 

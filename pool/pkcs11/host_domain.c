@@ -95,3 +95,26 @@ CK_RV pool_host_domain(struct pool_host *host, struct kw_span check, bool join, 
     }
     return CKR_OK;
 }
+
+void pool_host_zeroize(struct pool_host *host, struct pool_wire_zeroized *result)
+{
+    CK_OBJECT_HANDLE marks[MARKS_MAX];
+    CK_ULONG count = 0;
+    *result = (struct pool_wire_zeroized){0};
+    pool_host_keys_forget(host, kw_span_of(NULL, 0));
+    pthread_mutex_lock(&host->objects);
+    /* session objects: they would go with the process, but not before the answer */
+    (void)host->p11->C_DestroyObject(host->anchor, host->wrapping_key);
+    (void)host->p11->C_DestroyObject(host->anchor, host->canary_key);
+    while (find_marks(host, marks, &count) == CKR_OK && count > 0) {
+        CK_ULONG before = result->destroyed;
+        for (CK_ULONG i = 0; i < count; i++) {
+            result->destroyed += host->p11->C_DestroyObject(host->anchor, marks[i]) == CKR_OK;
+        }
+        if (result->destroyed == before) {
+            break; /* the token does not let them go */
+        }
+    }
+    result->left = (uint32_t)count;
+    pthread_mutex_unlock(&host->objects);
+}

@@ -204,6 +204,18 @@ static int begin_work(struct pool_host *host)
     return 0;
 }
 
+/** The last work of a host: the gateway ends it when it has read what came of it. Ending here would
+ *  show on the data channels first and look like a crash. */
+static kw_status zeroize(struct pool_host *host)
+{
+    struct pool_wire_zeroized result;
+    uint8_t room[64];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    pool_host_zeroize(host, &result);
+    KW_TRY(pool_wire_put_zeroized(&out, &result));
+    return send_record(host, &out);
+}
+
 /** Takes channels in, and words on keys, until the gateway closes the control socket. */
 static int serve(struct pool_host *host, uint8_t *room)
 {
@@ -217,6 +229,12 @@ static int serve(struct pool_host *host, uint8_t *room)
         struct kw_span ids;
         if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
             pool_host_keys_forget(host, ids);
+            continue;
+        }
+        if (status == KW_OK && fd < 0 && pool_wire_get_plain(body, POOL_WIRE_ZEROIZE) == KW_OK) {
+            if (zeroize(host) != KW_OK) {
+                return EXIT_PROTOCOL;
+            }
             continue;
         }
         if (status != KW_OK || fd < 0 || pool_wire_get_plain(body, POOL_WIRE_CHANNEL) != KW_OK) {

@@ -177,10 +177,10 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .token_label = text_of(member->token_label),
                                    .token_serial = text_of(member->token_serial),
                                    .sessions = host->sessions,
+                                   .loaded_keys = member->loaded_keys,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,
-                                   .files = member->files_max,
-                                   .loaded_keys = member->loaded_keys};
+                                   .files = member->files_max};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = pool_p11_open_lock(config_of(p11)->state_dir, member->module);
@@ -222,6 +222,7 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     host->start_ns = now_ns;
     host->phase_deadline_ns = now_ns + LOCK_WAIT_NS;
     host->probe_failures = 0;
+    host->zeroize_sent = false;
     pool_p11_emit(p11, POOL_EVENT_HOST_STARTED, "", host->pid);
     if (send_config(p11, host) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host's configuration cannot be sent");
@@ -397,6 +398,8 @@ static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct k
         pool_p11_on_hello(p11, host, body);
     } else if (type == POOL_WIRE_LOGGED_IN && host->phase == POOL_P11_WAIT_LOGIN) {
         pool_p11_on_logged_in(p11, host, body);
+    } else if (type == POOL_WIRE_ZEROIZED && host->phase == POOL_P11_SERVING) {
+        pool_p11_on_zeroized(p11, host, body);
     } else if (type == POOL_WIRE_READY && host->phase == POOL_P11_WAIT_READY) {
         on_ready(p11, host, body, now_ns);
     } else {
@@ -595,6 +598,10 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
         next = wanted < next ? wanted : next;
     }
     pass_on_forget(p11);
+    pool_p11_run_zeroize(p11);
+    if (pool_member_parked(member)) {
+        return next; /* until an operator activates it, which wakes the supervisor */
+    }
     if (stays_refused(p11, pool_member_health(member), now_ns)) {
         int64_t check = now_ns + PIN_CHECK_NS;
         return check < next ? check : next;

@@ -93,6 +93,15 @@ static kw_status command(struct pool_member *member, enum pool_command command)
         }
         atomic_store(&p11->join, true);
         return KW_OK;
+    case POOL_CMD_ZEROIZE:
+        if (pool_member_health(member) < POOL_HEALTH_WARMING ||
+            pool_member_health(member) > POOL_HEALTH_SUSPECT) {
+            return KW_E_CONFLICT; /* nobody is logged in who could do it */
+        }
+        atomic_store(&p11->zeroize, true);
+        return KW_OK;
+    case POOL_CMD_ACTIVATE:
+        return atomic_load(&p11->zeroize) ? KW_E_CONFLICT : KW_OK;
     case POOL_CMD_SYNC:
         pthread_mutex_lock(&p11->lock);
         p11->forget_all = true;

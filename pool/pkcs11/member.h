@@ -3,7 +3,8 @@
  *
  *   member.c   the kind: create, destroy, what it can do, statistics
  *   hosts.c    supervisor: starting, watching and restarting hosts
- *   hosts_login.c   supervisor: the guarded login
+ *   hosts_login.c   supervisor: the guarded login, who the token is
+ *   hosts_zeroize.c   supervisor: what is ours on a token is destroyed
  *   probe.c    supervisor: the real operation that shows a host works
  *   link.c, link_life.c   a port's channels: operations out, answers in, deadlines */
 
@@ -48,6 +49,7 @@ struct pool_p11_host {
     int64_t probe_sent_ns, next_probe_ns;
     bool probe_out, probe_late;
     unsigned probe_failures;
+    bool zeroize_sent;
     bool forget_all; /* it missed some words: it shall drop every key */
     uint64_t probe_id;
     uint8_t probe_plain[KW_AES_BLOCK_LEN], probe_expected[KW_AES_BLOCK_LEN];
@@ -67,6 +69,7 @@ struct pool_p11 {
     unsigned forget_count;
     bool forget_all;
 
+    _Atomic bool zeroize; /* an operator wants the group's objects on this token destroyed */
     _Atomic bool join; /* the next token under this name is to be joined, whatever it was before */
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
@@ -126,6 +129,13 @@ kw_status pool_p11_keep_identity(struct pool_p11 *p11);
 void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other);
 /** Is the PIN file another one than at the last login? */
 bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
+
+/* --- hosts_zeroize.c --- */
+
+/** Asks a host when an operator wants it and nothing is in flight. */
+void pool_p11_run_zeroize(struct pool_p11 *p11);
+/** A host has done it. */
+void pool_p11_on_zeroized(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
 
 /* --- probe.c --- */
 

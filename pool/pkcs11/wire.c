@@ -172,6 +172,22 @@ size_t pool_wire_request_size(const struct pool_wire_request *msg)
            msg->aad.len + msg->n.len + msg->e.len;
 }
 
+kw_status pool_wire_put_zeroized(struct kw_buf *out, const struct pool_wire_zeroized *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_ZEROIZED);
+    put_int(&w, msg->destroyed, 4);
+    put_int(&w, msg->left, 4);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_ZEROIZED);
+    msg->destroyed = (uint32_t)get_int(&r, 4);
+    msg->left = (uint32_t)get_int(&r, 4);
+    return closed(&r);
+}
+
 kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids)
 {
     struct writer w = begin(out, POOL_WIRE_FORGET);
@@ -349,10 +365,10 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_span(&w, msg->token_label, POOL_WIRE_TEXT_MAX);
     put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
     put_int(&w, msg->sessions, 4);
+    put_int(&w, msg->loaded_keys, 4);
     put_int(&w, msg->sandbox, 1);
     put_int(&w, msg->memory, 8);
     put_int(&w, msg->files, 4);
-    put_int(&w, msg->loaded_keys, 4);
     return finish(&w);
 }
 
@@ -363,10 +379,10 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->token_label = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
+    msg->loaded_keys = get_enum(&r, 4, POOL_WIRE_KEYS_MAX + 1);
     msg->sandbox = (uint8_t)get_enum(&r, 1, SANDBOX_COUNT);
     msg->memory = get_int(&r, 8);
     msg->files = (uint32_t)get_int(&r, 4);
-    msg->loaded_keys = get_enum(&r, 4, POOL_WIRE_KEYS_MAX + 1);
     if (msg->module.len == 0 || msg->sessions == 0 || msg->loaded_keys == 0) {
         r.bad = true;
     }

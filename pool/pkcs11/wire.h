@@ -31,11 +31,13 @@ enum pool_wire_type {
     POOL_WIRE_LOGIN,   /* PIN and member wrapping key */
     POOL_WIRE_CHANNEL, /* with the host's end of a data channel */
     POOL_WIRE_FORGET,  /* keys that are not wanted any more */
+    POOL_WIRE_ZEROIZE, /* destroy what is ours on the token */
     /* control, host to gateway */
     POOL_WIRE_LOCKED, /* the token store's lock is held; module calls begin */
     POOL_WIRE_HELLO,
     POOL_WIRE_LOGGED_IN,
     POOL_WIRE_READY,
+    POOL_WIRE_ZEROIZED,
     POOL_WIRE_FAILED
 };
 
@@ -85,10 +87,10 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
-    uint8_t sandbox; /* enum pool_sandbox */
-    uint64_t memory; /* limits of the host: bytes of address space, descriptors; 0: none */
-    uint32_t files;
     uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
+    uint8_t sandbox;      /* enum pool_sandbox */
+    uint64_t memory;      /* limits of the host: bytes of address space, descriptors; 0: none */
+    uint32_t files;
 };
 
 struct pool_wire_login {
@@ -110,6 +112,10 @@ struct pool_wire_logged_in {
 
 struct pool_wire_ready {
     uint32_t sessions;
+};
+
+struct pool_wire_zeroized {
+    uint32_t destroyed, left; /* objects on the token, counted again afterwards */
 };
 
 enum pool_wire_stage {
@@ -153,9 +159,11 @@ KW_MUST_CHECK kw_status pool_wire_put_logged_in(struct kw_buf *out,
 KW_MUST_CHECK kw_status pool_wire_put_ready(struct kw_buf *out, const struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_put_failed(struct kw_buf *out,
                                              const struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_put_zeroized(struct kw_buf *out,
+                                               const struct pool_wire_zeroized *msg);
 /** `ids`: whole key ids, one after the other, at most POOL_WIRE_FORGET_MAX; none: every key. */
 KW_MUST_CHECK kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids);
-/** A record of the type alone: CHANNEL, LOCKED. */
+/** A record of the type alone: CHANNEL, LOCKED, ZEROIZE. */
 KW_MUST_CHECK kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type);
 
 /* Decoders: KW_E_INPUT for another type, a wrong length or a value out of range. */
@@ -171,6 +179,7 @@ KW_MUST_CHECK kw_status pool_wire_get_logged_in(struct kw_span body,
                                                 struct pool_wire_logged_in *msg);
 KW_MUST_CHECK kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized *msg);
 KW_MUST_CHECK kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids);
 KW_MUST_CHECK kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type);
 

@@ -126,6 +126,36 @@ class Identity(unittest.TestCase):
         self.assertIn(ours[:8], member["reason"])
         self.assertEqual(503, first.post("/keys/theirs/sign", {"alg": "ES256", "value": b64(DIGEST)}).status)
 
+    def objects(self, server, label):
+        listed = subprocess.run(["pkcs11-tool", "--module", server.module, "--token-label", label, "--login",
+                                 "--pin", PIN, "--list-objects"], capture_output=True, text=True, timeout=30,
+                                env=server.tokens.environment)
+        self.assertEqual(0, listed.returncode, listed.stderr)
+        return listed.stdout
+
+    def test_zeroize_leaves_nothing_and_asks_before_it_comes_back(self):
+        server = self.group("hsm-a", "hsm-b").start()
+        key = server.create("k", "EC-HSM", crv="P-256")["key"]
+        self.assertIn("keyward-domain", self.objects(server, "hsm-b"))
+        said = server.cli("member", "zeroize", "hsm-b", "-c", str(server.config))
+        self.assertIn("zeroized: 1 objects destroyed on the token, none left", said)
+        self.assertIn("vendor", said)
+        self.assertEqual("", self.objects(server, "hsm-b").strip())
+        self.assertFalse((server.data / "member-hsm-b.json").exists())
+        self.sign(server, "k", key)
+        time.sleep(3)
+        member = server.members()["hsm-b"]
+        self.assertEqual(("maintenance", False), (member["admin"], member["serving"]), member)
+        self.assertNotIn("host_pid", member)
+        self.assertEqual("", self.objects(server, "hsm-b").strip())
+        self.assertIn("no meaning", self.command(server, "zeroize", "hsm-b", good=False))
+        self.command(server, "activate", "hsm-b")
+        server.wait_serving(["hsm-b"])
+        self.assertIn("keyward-domain", self.objects(server, "hsm-b"))
+        self.command(server, "drain", "hsm-a")
+        self.await_serving(server, "hsm-a", False)
+        self.sign(server, "k", key)
+
     def test_sync_drops_what_is_loaded_and_goes_on(self):
         server = self.group("hsm-a").start()
         keys = [server.create(f"k{i}", "EC-HSM", crv="P-256")["key"] for i in range(5)]

@@ -52,10 +52,10 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     struct pool_wire_config config = {.module = kw_span_str("/lib/module.so"),
                                       .token_label = kw_span_str("label"),
                                       .sessions = 8,
+                                      .loaded_keys = 256,
                                       .sandbox = POOL_SANDBOX_STRICT,
                                       .memory = 1ull << 40,
-                                      .files = 99,
-                                      .loaded_keys = 256};
+                                      .files = 99};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
     struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
                                     kw_span_str("0123456789abcdef"), true};
@@ -77,6 +77,8 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_CHANNEL), KW_OK);
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_LOCKED), KW_OK);
     assert_int_equal(pool_wire_put_forget(out, kw_span_of(key, 32)), KW_OK);
+    struct pool_wire_zeroized zeroized = {3, 0};
+    assert_int_equal(pool_wire_put_zeroized(out, &zeroized), KW_OK);
     assert_int_equal(pool_wire_put_hello(out, &hello), KW_OK);
     assert_int_equal(pool_wire_put_logged_in(out, &logged_in), KW_OK);
     assert_int_equal(pool_wire_put_ready(out, &ready), KW_OK);
@@ -103,6 +105,7 @@ static kw_status decode(struct kw_span body)
         struct pool_wire_failed bad;
         uint64_t id;
         struct kw_span ids;
+        struct pool_wire_zeroized zeroized;
     } msg;
     switch (pool_wire_type_of(body)) {
     case POOL_WIRE_REQUEST: {
@@ -131,6 +134,8 @@ static kw_status decode(struct kw_span body)
         return pool_wire_get_config(body, &msg.config);
     case POOL_WIRE_LOGIN:
         return pool_wire_get_login(body, &msg.login);
+    case POOL_WIRE_ZEROIZED:
+        return pool_wire_get_zeroized(body, &msg.zeroized);
     case POOL_WIRE_FORGET: {
         kw_status status = pool_wire_get_forget(body, &msg.ids);
         assert_true(status != KW_OK || msg.ids.len % KW_KEY_ID_LEN == 0);
@@ -178,7 +183,7 @@ static void each_truncation_is_refused(void **state)
     struct kw_span bodies[16];
     size_t count;
     all_records(&out, bodies, &count);
-    assert_int_equal(count, 13);
+    assert_int_equal(count, 14);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(decode(bodies[i]), KW_OK);
         for (size_t len = 1; len < bodies[i].len; len++) {
