@@ -6,20 +6,20 @@
 #include <stdint.h>
 
 enum pool_event_type {
-    POOL_EVENT_MEMBER_STATE,   /* a transition of health, role or admin: from, to, reason */
-    POOL_EVENT_HOST_STARTED,   /* number = process id */
-    POOL_EVENT_HOST_ENDED,     /* number = wait status; reason says exit or signal */
-    POOL_EVENT_LOGIN_REFUSED,  /* number = CK_RV */
-    POOL_EVENT_FAILOVER,       /* an operation went to another member; reason = why */
-    POOL_EVENT_WRONG_ANSWER,   /* a member's result did not verify; it never left */
-    POOL_EVENT_CORE_ALARM      /* the core caught a wrong result of its own */
+    POOL_EVENT_MEMBER_STATE,  /* a transition of health, role or admin: from, to, reason */
+    POOL_EVENT_HOST_STARTED,  /* number = process id */
+    POOL_EVENT_HOST_ENDED,    /* number = wait status; reason says exit or signal */
+    POOL_EVENT_LOGIN_REFUSED, /* number = CK_RV */
+    POOL_EVENT_FAILOVER,      /* an operation went to another member; reason = why */
+    POOL_EVENT_WRONG_ANSWER,  /* a member's result did not verify; it never left */
+    POOL_EVENT_CORE_ALARM     /* the core caught a wrong result of its own */
 };
 
 struct pool_event {
     enum pool_event_type type;
-    const char *member;         /* name; valid during the call */
-    const char *from, *to;      /* states, for MEMBER_STATE; else NULL */
-    const char *reason;         /* short, never secret */
+    const char *member;    /* name; valid during the call */
+    const char *from, *to; /* states, for MEMBER_STATE; else NULL */
+    const char *reason;    /* short, never secret */
     int64_t number;
 };
 

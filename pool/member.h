@@ -3,7 +3,8 @@
  *
  * The way of an operation: pool_submit -> group chooses a member -> type->submit (gathers) ->
  * type->flush (end of the loop turn: sends) -> ... -> pool_op_return (verdict) -> group: done, or
- * another member -> on_done. submit, flush, readable and pool_op_return run on the port's thread. */
+ * another member -> on_done. submit, flush, readable and pool_op_return run on the port's thread.
+ */
 
 #include <stdatomic.h>
 
@@ -26,29 +27,36 @@ enum pool_health {
 };
 enum pool_admin { POOL_ADMIN_READY, POOL_ADMIN_DRAIN, POOL_ADMIN_MAINTENANCE };
 
-/** What happened to a member; with its health this picks the row of the transition table. */
+/** What happened to a member; with its health this picks the row of the transition table.
+ *
+ * The way up is STARTING -LOGGED_IN-> SYNCING -IN_STEP-> PROBING -PROBE_OK-> WARMING -WARMED-> UP;
+ * a kind reports the first three in this order, and HOST_STARTED first when the member was DOWN.
+ * The supervisor reports WARMED. The group reports ERROR after three attempts in a row came back
+ * with POOL_VERDICT_OTHER, and WRONG_ANSWER; kinds report LATE, LOST, LOGIN_REFUSED and
+ * WRONG_DOMAIN, and report LOST before they give back the operations that were lost with it. */
 enum pool_health_event {
-    POOL_EV_HOST_STARTED,   /* the process runs, nothing known yet */
+    POOL_EV_HOST_STARTED, /* the process runs, nothing known yet */
     POOL_EV_LOGGED_IN,
-    POOL_EV_IN_STEP,        /* domain installed, keys usable */
-    POOL_EV_PROBE_OK,       /* a known-answer operation succeeded */
-    POOL_EV_WARMED,         /* slow start is over */
-    POOL_EV_LATE,           /* soft deadline passed */
-    POOL_EV_ERROR,          /* a member-class error that counts */
-    POOL_EV_LOST,           /* process died, channel closed, hard deadline, fatal code */
+    POOL_EV_IN_STEP,  /* domain installed, keys usable */
+    POOL_EV_PROBE_OK, /* a known-answer operation succeeded */
+    POOL_EV_WARMED,   /* slow start is over */
+    POOL_EV_LATE,     /* soft deadline passed */
+    POOL_EV_ERROR,    /* member-class errors that reached the limit, or a probe that failed */
+    POOL_EV_LOST,     /* process died, channel closed, hard deadline, fatal code */
     POOL_EV_WRONG_ANSWER,
     POOL_EV_LOGIN_REFUSED,
     POOL_EV_WRONG_DOMAIN,
-    POOL_EV_OPERATOR_RECOVER,
+    POOL_EV_OPERATOR_RECOVER, /* also: the PIN file changed after LOGIN_REFUSED */
     POOL_EV_COUNT
 };
 
 /** What a member says of one attempt (classes of reference PKCS#11 return codes). */
 enum pool_verdict {
-    POOL_VERDICT_DONE,        /* op->lane.status is final (success or the caller's fault) */
-    POOL_VERDICT_OTHER,       /* try another member; the attempt counts against this one */
-    POOL_VERDICT_OTHER_FREE,  /* try another member; not this one's fault (ambiguous, local, busy) */
-    POOL_VERDICT_UNSUPPORTED  /* this member cannot; use one that can, remember it */
+    POOL_VERDICT_DONE,       /* op->lane.status is final (success or the caller's fault) */
+    POOL_VERDICT_OTHER,      /* try another member; the attempt counts against this one */
+    POOL_VERDICT_OTHER_FREE, /* try another member; not this one's fault (ambiguous, local, busy) */
+    POOL_VERDICT_UNSUPPORTED, /* this member cannot; use one that can, remember it */
+    POOL_VERDICT_WRONG /* its answer was seen to be wrong: the member goes down, try another */
 };
 
 struct pool_member_type {
@@ -58,6 +66,8 @@ struct pool_member_type {
     void (*destroy)(struct pool_member *member);
     /** Port's thread: per-port state of this member, e.g. a channel to its host. May be NULL. */
     kw_status (*attach)(struct pool_member *member, struct pool_port *port, void **link);
+    /** Gives back every op that the link still holds (POOL_VERDICT_OTHER_FREE) before it is freed:
+     *  the port waits for them without limit. */
     void (*detach)(struct pool_member *member, struct pool_port *port, void *link);
     /** Port's thread. Takes the op; it comes back through pool_op_return exactly once. */
     void (*submit)(struct pool_member *member, void *link, struct pool_op *op);
@@ -81,33 +91,43 @@ struct pool_member {
     const struct pool_member_type *type;
     struct pool *pool;
     struct pool_member_config config; /* strings owned */
-    unsigned index;                   /* bit in pool_op.tried */
+    unsigned index; /* bit in pool_op.tried; the implicit core's is the count of the others */
     void *impl;
 
     /* one word that all threads read: role | admin << 8 | health << 16 (pool_member_word) */
     _Atomic uint32_t word;
-    _Atomic int64_t load_ns;     /* expected work outstanding */
+    _Atomic int64_t load_ns; /* expected work outstanding */
     _Atomic int64_t in_flight;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
     _Atomic int64_t up_since_ns; /* slow start counts from here */
 
-    /* the supervisor's, under pool->supervisor lock */
-    unsigned retry; /* recovery attempts since it was last up */
-    int64_t next_retry_ns;
+    /* under the pool's state lock, in pool/member_state.c alone */
+    unsigned retry;        /* recovery attempts since it was last up */
+    int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
     char reason[128];
 };
 
-/* --- what the group gives the kinds ------------------------------------------------------------ */
+/* --- what the group gives the kinds ------------------------------------------------------------
+ */
 
-/** The only way health changes: looks (health, event) up in the table of pool/member_state.c, stores
- *  the new word, tells the observer. An unlisted pair changes nothing and is counted. Any thread. */
+/** The only way health changes: looks (health, event) up in the table of pool/member_state.c,
+ * stores the new word, tells the observer. An unlisted pair changes nothing and is counted. Any
+ * thread. */
 void pool_member_transition(struct pool_member *member, enum pool_health_event event,
                             const char *reason);
 /** May it take work now? The truth table is in pool/member_state.c. Any thread. */
 bool pool_member_accepts(const struct pool_member *member);
 enum pool_health pool_member_health(const struct pool_member *member);
 const char *pool_health_name(enum pool_health health);
+const char *pool_health_event_name(enum pool_health_event event);
+
+/** Supervisor thread: may a recovery attempt of a member that is DOWN begin now? The settings
+ *  `recovery_retries` and `recovery_interval_ns` decide (doubling to 60 s, +-15 % jitter; the count
+ *  goes back to 0 when the member is UP). True: the attempt is counted; report HOST_STARTED when
+ * the host runs, or LOST or ERROR when it could not be started. False: `next_ns` is the moment to
+ * ask again, INT64_MAX when only an operator can help. `next_ns` may be NULL. */
+bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *next_ns);
 
 /** An attempt ended. Port's thread only. The group updates load, statistics and health counters,
  *  checks cheap-to-check results, and finishes the op or sends it elsewhere. */
@@ -117,6 +137,10 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
 /** Any thread: hands an op that a worker finished back to its port and wakes the port once.
  *  The port then calls pool_op_return(DONE) for it. */
 void pool_port_post(struct pool_op *op, struct pool_member *member);
+
+/** The same for ops of one port, chained by `next` from `first` to `last`, with at most one
+ *  wake-up. Any thread. */
+void pool_port_post_chain(struct pool_port *port, struct pool_op *first, struct pool_op *last);
 
 /** Port's thread: (un)register a descriptor in the port's epoll for a member's link. */
 kw_status pool_port_watch(struct pool_port *port, int fd, uint32_t epoll_events,
@@ -146,7 +170,8 @@ const struct pool_config *pool_config(const struct pool *pool);
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
-/** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed. */
+/** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.
+ */
 const struct kc_key *pool_key_core(const struct pool_key *key);
 
 extern const struct pool_member_type pool_member_core;

@@ -8,6 +8,7 @@
 struct pool_key;
 struct pool_op;
 struct pool_port;
+struct pool_member;
 
 /** What a GENERATE gives back; the caller provides the room (`generated`). */
 struct pool_generated {
@@ -44,16 +45,21 @@ struct pool_op {
     /* --- results beside lane ---------------------------------------------------------------- */
     const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
 
-    /* --- the pool's part: zero at submit, not to be touched by the caller --------------------- */
+    /* --- the pool's part: set by pool_submit, not to be touched by the caller, who gives `state`
+     * as 0 (a zeroed op, or one that came back through on_done) ----------------------------------
+     */
     struct pool_op *next;
     struct pool_port *port;
-    enum kc_shape shape;
-    uint8_t state;         /* pool_op_state, changed by pool_op_set_state alone */
-    uint8_t attempts;      /* members tried so far */
-    uint32_t tried;        /* bit per member index */
-    uint32_t expected_ns;  /* what was added to the member's load */
+    struct pool_member *serving; /* the member that has it now */
+    enum kc_shape shape;         /* KC_SHAPE_COUNT: none (GENERATE, RANDOM) */
+    uint8_t state;               /* enum pool_op_state, changed by pool_op_set_state alone */
+    uint8_t attempts;            /* members tried so far */
+    uint8_t flags;               /* POOL_OP_* of pool/op_state.h */
+    uint64_t tried;              /* bit per member index */
+    uint32_t expected_ns;        /* what was added to the member's load */
+    int64_t ahead_ns;            /* the member's load when this operation joined it */
     int64_t submitted_ns;
     int64_t sent_ns;
-    uint64_t wire_id;      /* id within a member's channel */
-    void *member_data;     /* the serving member's, while in flight */
+    uint64_t wire_id;  /* id within a member's channel */
+    void *member_data; /* the serving member's, while in flight */
 };

@@ -23,8 +23,8 @@ struct pool_member_config {
      * HSM keys (`opens_hsm_keys: true`) */
     bool opens_hsm_keys;
     /* pkcs11 */
-    const char *module;       /* path of the shared object */
-    const char *token_label;  /* NULL: any; selection is by label and serial, never by slot number */
+    const char *module;      /* path of the shared object */
+    const char *token_label; /* NULL: any; selection is by label and serial, never by slot number */
     const char *token_serial; /* NULL: any */
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
@@ -34,15 +34,15 @@ struct pool_member_config {
 struct pool_config {
     const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
     size_t member_count;
-    unsigned workers; /* crypto worker threads of the core; 0: one per processor */
-    unsigned queue_max;      /* operations waiting per member; 0: 4096 */
-    int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
-    int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
-    int recovery_retries;     /* 0 off, -1 for ever, N */
+    unsigned workers;             /* crypto worker threads of the core; 0: one per processor */
+    unsigned queue_max;           /* operations waiting per member; 0: 4096 */
+    int64_t soft_deadline_ns;     /* a member's answer is given up and failed over after; 0: 2 s */
+    int64_t hard_deadline_ns;     /* a silent host is killed after; 0: 20 s */
+    int recovery_retries;         /* 0 off, -1 for ever, N */
     int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
-    const char *host_program; /* path of the keyward binary for `keyward member-host`; NULL:
-                                 /proc/self/exe */
-    const char *state_dir;    /* for locks shared by hosts of one token store and login records */
+    const char *host_program;     /* path of the keyward binary for `keyward member-host`; NULL:
+                                     /proc/self/exe */
+    const char *state_dir; /* for locks shared by hosts of one token store and login records */
     struct pool_observer observer;
 };
 
@@ -131,9 +131,9 @@ struct pool_stats {
     size_t member_count;
     uint64_t failovers, retries, hedges, wrong_answers, queue_depth;
     uint64_t batches, batch_lanes_sum, batch_lanes[POOL_LANE_BUCKETS];
-    unsigned members_up;    /* members that may take work now */
-    bool hsm;               /* at least one member is not the core */
-    bool can_serve;         /* some member can serve each kind of key */
+    unsigned members_up; /* members that may take work now */
+    bool hsm;            /* at least one member is not the core */
+    bool can_serve;      /* some member can serve each kind of key */
 };
 
 /** A snapshot. Any thread. `out` is large: not for a small stack. */

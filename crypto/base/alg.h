@@ -83,11 +83,11 @@ enum kw_hash { KW_HASH_NONE, KW_HASH_SHA1, KW_HASH_SHA256, KW_HASH_SHA384, KW_HA
 struct kw_alg_info {
     enum kw_family family;
     enum kw_kty kty;
-    enum kw_hash hash;    /* of the digest, MGF1 or HMAC; NONE where there is none */
-    enum kw_curve curve;  /* ECDSA only */
-    uint16_t key_bits;    /* AES: required key size, 0 = any; else 0 */
-    uint16_t digest_len;  /* exact length of sign/verify input in bytes, 0 = not fixed */
-    uint16_t kinds;       /* bit (1 << enum kw_kind) for each kind it serves */
+    enum kw_hash hash;   /* of the digest, MGF1 or HMAC; NONE where there is none */
+    enum kw_curve curve; /* ECDSA only */
+    uint16_t key_bits;   /* AES: required key size, 0 = any; else 0 */
+    uint16_t digest_len; /* exact length of sign/verify input in bytes, 0 = not fixed */
+    uint16_t kinds;      /* bit (1 << enum kw_kind) for each kind it serves */
 };
 
 /** Facts of `alg`; for an unknown value the row of KW_ALG_NONE. Static storage; any thread. */
@@ -111,9 +111,9 @@ size_t kw_hash_len(enum kw_hash hash);
 
 const char *kw_kind_name(enum kw_kind kind); /* "sign", ...: metrics labels */
 
-#define KW_KEY_ID_LEN     16
-#define KW_RSA_MAX_BYTES  512
-#define KW_GCM_IV_LEN     12
-#define KW_GCM_TAG_LEN    16
-#define KW_AES_BLOCK_LEN  16
-#define KW_RNG_MAX        128
+#define KW_KEY_ID_LEN    16
+#define KW_RSA_MAX_BYTES 512
+#define KW_GCM_IV_LEN    12
+#define KW_GCM_TAG_LEN   16
+#define KW_AES_BLOCK_LEN 16
+#define KW_RNG_MAX       128

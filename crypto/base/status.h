@@ -8,8 +8,8 @@
 typedef enum kw_status {
     KW_OK = 0,
     /* the caller's fault: answered with 4xx, never retried, never charged to a member */
-    KW_E_INPUT,       /* malformed or out of range: length, encoding, parameter */
-    KW_E_CRYPTO,      /* a decryption or unwrap that failed; ONE code for every reason (no oracle) */
+    KW_E_INPUT,  /* malformed or out of range: length, encoding, parameter */
+    KW_E_CRYPTO, /* a decryption or unwrap that failed; ONE code for every reason (no oracle) */
     KW_E_UNSUPPORTED, /* algorithm, size or key type that nobody here can do */
     KW_E_FORBIDDEN,   /* not permitted for this caller, key or moment */
     KW_E_NOT_FOUND,
@@ -21,7 +21,8 @@ typedef enum kw_status {
     KW_E_DEADLINE,    /* the operation's deadline passed: 503 */
     KW_E_NOMEM,
     KW_E_IO,        /* file, socket or database */
-    KW_E_INTEGRITY, /* authenticated data does not verify: a changed record or blob, a wrong domain */
+    KW_E_INTEGRITY, /* authenticated data does not verify: a changed record or blob, a wrong domain
+                     */
     KW_E_INTERNAL   /* a bug or a broken invariant */
 } kw_status;
 
@@ -34,5 +35,6 @@ typedef enum kw_status {
         }                                                                                          \
     } while (0)
 
-/** Name of a status for logs and metrics labels ("ok", "input", ...). Static storage; any thread. */
+/** Name of a status for logs and metrics labels ("ok", "input", ...). Static storage; any thread.
+ */
 const char *kw_status_name(kw_status status);

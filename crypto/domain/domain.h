@@ -47,9 +47,9 @@ KW_MUST_CHECK kw_status kc_open(const struct kc_domain *domain, struct kw_span a
  *   byte 1      enum kc_blob_kind
  *   byte 2      enum kw_kty      byte 3  enum kw_curve
  *   bytes 4..   SOFTWARE: kc_seal of PKCS#8 or raw bytes, aad = the key id
- *               MEMBER_KWP: PKCS#8 zero-padded to a multiple of 8, wrapped under the member wrapping
- *                 key per RFC 5649 (CKM_AES_KEY_WRAP_PAD)
- *               MEMBER_KW: raw bytes of an AES key wrapped per RFC 3394 (CKM_AES_KEY_WRAP) */
+ *               MEMBER_KWP: PKCS#8 zero-padded to a multiple of 8, wrapped under the member
+ * wrapping key per RFC 5649 (CKM_AES_KEY_WRAP_PAD) MEMBER_KW: raw bytes of an AES key wrapped per
+ * RFC 3394 (CKM_AES_KEY_WRAP) */
 enum kc_blob_kind { KC_BLOB_SOFTWARE = 1, KC_BLOB_MEMBER_KWP = 2, KC_BLOB_MEMBER_KW = 3 };
 
 #define KC_BLOB_HEADER 4

@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 
+#include "crypto/aes/aes_lanes.h"
 #include "crypto/rsa/rsa_kernels.h"
 
 static const struct kc_kernel *kernels[KC_SHAPE_COUNT];
@@ -74,6 +75,7 @@ void kc_dispatch_fill(const struct kc_cpu *cpu)
         kernels[i] = &openssl_rows[i];
     }
     second = kc_openssl_rsa_private_plain;
+    kc_aes_register(cpu);
     kc_rsa_x8_register(cpu);
 }
 

@@ -74,6 +74,13 @@ static size_t admit(struct kc_lane_op **ready, struct kc_lane_op *const *ops, si
     return count;
 }
 
+static void fail_all(struct kc_lane_op **ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ops[i]->status = KW_E_INTERNAL;
+    }
+}
+
 void kc_lanes_run(struct kc_lane_op *const *ops, size_t n, enum kc_shape shape,
                   struct kc_scratch *scratch)
 {
@@ -84,7 +91,9 @@ void kc_lanes_run(struct kc_lane_op *const *ops, size_t n, enum kc_shape shape,
     for (size_t at = 0; at < n; at += RUN_MAX) {
         size_t part = n - at < RUN_MAX ? n - at : RUN_MAX;
         size_t count = admit(ready, ops + at, part, shape);
-        if (count > 0) {
+        if (kernel->scratch_len > scratch->kernel_len) {
+            fail_all(ready, count); /* a scratch from before kc_lanes_init */
+        } else if (count > 0) {
             kernel->run(ready, count, scratch);
         }
     }

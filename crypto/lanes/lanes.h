@@ -26,7 +26,7 @@ enum kc_shape {
     KC_SHAPE_P384_VERIFY,
     KC_SHAPE_P521_VERIFY,
     KC_SHAPE_P256K_VERIFY,
-    KC_SHAPE_AES_KW,  /* wrap and unwrap, RFC 3394 and 5649 */
+    KC_SHAPE_AES_KW, /* wrap and unwrap, RFC 3394 and 5649 */
     KC_SHAPE_AES_GCM,
     KC_SHAPE_AES_CBC,
     KC_SHAPE_HMAC,
@@ -55,7 +55,7 @@ struct kc_lane_op {
     struct kw_span aad;
     uint8_t tag[KW_GCM_TAG_LEN]; /* read on decrypt, written on encrypt */
     struct kw_buf out;           /* room of at least kw_alg_out_max; `len` is set on success */
-    bool valid;                  /* VERIFY: the verdict; KW_OK with valid=false is a wrong signature */
+    bool valid; /* VERIFY: the verdict; KW_OK with valid=false is a wrong signature */
     kw_status status;
 };
 
@@ -82,17 +82,18 @@ uint32_t kc_lanes_cost_ns(enum kc_shape shape);
  *  run on the caller's thread; everything else belongs on a worker. */
 bool kc_lanes_cheap(enum kc_shape shape);
 
-/** Working room of one thread; holds half-results and tables, wiped after each batch. */
+/** Working room of one thread; holds half-results and tables, wiped after each batch. Made after
+ *  kc_lanes_init, which decides how much the kernels need. NULL when memory is short. */
 struct kc_scratch;
 struct kc_scratch *kc_scratch_create(void);
 void kc_scratch_destroy(struct kc_scratch *scratch);
 
-/** Runs `n` operations of ONE shape, any mix of keys. Sets status (and out, tag, valid) of each; one
- *  operation's failure never touches another's. RSA private results are checked with the public
+/** Runs `n` operations of ONE shape, any mix of keys. Sets status (and out, tag, valid) of each;
+ * one operation's failure never touches another's. RSA private results are checked with the public
  *  exponent on the bytes that leave, against the caller's input, before status becomes KW_OK; a
  *  result that fails is recomputed on another path or fails alone with KW_E_INTERNAL and counts in
- *  kc_lanes_alarms(). Failed decryptions are KW_E_CRYPTO with no trace of the reason, in equal time.
- *  Thread-safe as long as each thread brings its own scratch. */
+ *  kc_lanes_alarms(). Failed decryptions are KW_E_CRYPTO with no trace of the reason, in equal
+ * time. Thread-safe as long as each thread brings its own scratch. */
 void kc_lanes_run(struct kc_lane_op *const *ops, size_t n, enum kc_shape shape,
                   struct kc_scratch *scratch);
 

@@ -1,6 +1,6 @@
 #include "crypto/lanes/dispatch.h"
 #include "crypto/lanes/scratch.h"
-#include "crypto/padding/ct.h"
+#include "crypto/padding/pkcs7.h"
 #include "crypto/wrap/keywrap.h"
 
 static kw_status key_wrap(struct kc_lane_op *op, struct kc_scratch *scratch)
@@ -99,14 +99,8 @@ static kw_status pad_decrypt(struct kc_lane_op *op, EVP_CIPHER_CTX *ctx)
         kw_wipe(op->out.data, len);
         return KW_E_INTERNAL;
     }
-    const uint8_t *last = op->out.data + len - KW_AES_BLOCK_LEN;
-    size_t pad = last[KW_AES_BLOCK_LEN - 1];
-    size_t good = ~ct_is_zero(pad) & ~ct_lt(KW_AES_BLOCK_LEN, pad);
-    for (size_t i = 0; i < KW_AES_BLOCK_LEN; i++) {
-        size_t inside = ct_lt(KW_AES_BLOCK_LEN - 1 - i, pad);
-        good &= ~inside | ct_eq(last[i], pad);
-    }
-    if (!good) {
+    size_t pad;
+    if (!kc_pkcs7_check(op->out.data + len - KW_AES_BLOCK_LEN, &pad)) {
         kw_wipe(op->out.data, len);
         return KW_E_CRYPTO;
     }

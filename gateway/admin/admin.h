@@ -4,7 +4,7 @@
 #include "gateway/http/request.h"
 
 /* GW_FACE_ADMIN, open (the listener is for loopback or a management network) */
-void gw_admin_index(struct gw_request *req);   /* GET / : a page with links and the state in words */
+void gw_admin_index(struct gw_request *req); /* GET / : a page with links and the state in words */
 void gw_admin_healthz(struct gw_request *req); /* GET /healthz : 200 while the loops turn */
 void gw_admin_readyz(struct gw_request *req);  /* GET /readyz : 200 when requests can be served */
 void gw_admin_metrics(struct gw_request *req); /* GET /metrics */

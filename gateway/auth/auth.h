@@ -1,7 +1,7 @@
 #pragma once
 /* Who is asking, and may they. Identity: today static bearer tokens and, on a Unix socket, the
- * peer's uid; JWT and mTLS are added as further sources beside them (files of gateway/auth), roles in
- * auth/access.c. Nothing else in the gateway decides either question. */
+ * peer's uid; JWT and mTLS are added as further sources beside them (files of gateway/auth), roles
+ * in auth/access.c. Nothing else in the gateway decides either question. */
 
 #include "gateway/http/request.h"
 

@@ -4,15 +4,15 @@
 #include "pool/pool.h"
 
 struct gw_listener_config {
-    char *bind; /* "127.0.0.1:8443", "[::1]:8443" or "unix:/path" */
+    char *bind;                      /* "127.0.0.1:8443", "[::1]:8443" or "unix:/path" */
     char *certificate, *private_key; /* PEM files; NULL: cleartext (Unix sockets only) */
     char *client_ca;
 };
 
 struct gw_limits {
-    unsigned rate;     /* requests a second and client; 0: none */
-    size_t max_body;   /* bytes of one body, default 262144 */
-    size_t max_batch_body; /* bytes of one POST /batch, default 16 MiB */
+    unsigned rate;            /* requests a second and client; 0: none */
+    size_t max_body;          /* bytes of one body, default 262144 */
+    size_t max_batch_body;    /* bytes of one POST /batch, default 16 MiB */
     unsigned max_connections; /* of one loop, default 8192 */
     unsigned max_streams;     /* of one connection, default 128 */
     unsigned header_timeout_ms, body_timeout_ms, idle_timeout_ms, handshake_timeout_ms;
@@ -23,7 +23,8 @@ struct gw_config {
     char *path; /* of the file, NULL for --dev */
     char *data; /* directory */
     bool dev;
-    unsigned loops; /* 0: one per processor, at most 4 */
+    unsigned loops;   /* 0: one per processor, at most 4 */
+    unsigned workers; /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
     char *admin_bind;   /* NULL: none */
@@ -33,6 +34,8 @@ struct gw_config {
     size_t member_count;
     int recovery_retries;
     int64_t recovery_interval_ns;
+    int64_t soft_deadline_ns, hard_deadline_ns; /* 0: the pool's defaults */
+    unsigned queue_max;                         /* 0: the pool's default */
     struct gw_limits limits;
 };
 
@@ -44,3 +47,19 @@ KW_MUST_CHECK kw_status gw_config_load(struct gw_config **out, const char *file,
 KW_MUST_CHECK kw_status gw_config_dev(struct gw_config **out, const char *dir, const char *listen,
                                       const char *admin, char *error, size_t error_len);
 void gw_config_free(struct gw_config *config);
+
+/** Where a gateway keeps what the CLI needs: of FILE, or of `serve --dev --data DIR`. */
+struct gw_place {
+    char *data, *control;
+    char *tokens; /* NULL: the file names none */
+};
+
+/** Finds it for `file`, or when that is NULL for `dir` (NULL: the default). Nothing else of the
+ * file is checked, nothing is created. */
+KW_MUST_CHECK kw_status gw_place_find(struct gw_place *out, const char *file, const char *dir,
+                                      char *error, size_t error_len);
+void gw_place_clear(struct gw_place *place);
+
+#define GW_DEV_DATA   "keyward-dev"
+#define GW_DEV_LISTEN "127.0.0.1:8443"
+#define GW_DEV_ADMIN  "127.0.0.1:8444"

@@ -17,4 +17,7 @@ KW_MUST_CHECK kw_status gw_listeners_reload(struct gw_listener_set *set, char *e
                                             size_t error_len);
 /** Port of the first TCP API listener (useful after binding port 0). */
 int gw_listeners_port(const struct gw_listener_set *set);
+/** The same of the first TCP listener of a face; -1 when there is none. */
+int gw_listeners_port_of(const struct gw_listener_set *set, enum gw_face face);
+/** After the loops' threads have ended (joined or never started). */
 void gw_listeners_destroy(struct gw_listener_set *set);

@@ -37,12 +37,13 @@ enum gw_face { GW_FACE_API, GW_FACE_ADMIN, GW_FACE_CONTROL };
 struct gw_peer {
     enum gw_face face;
     bool tls;
-    bool local;          /* Unix-domain socket: the credentials below are the kernel's */
+    bool local; /* Unix-domain socket: the credentials below are the kernel's */
     uint32_t uid, gid;
-    char address[64];    /* numeric, for the log */
-    /* the last verified bearer token of this connection, so that the same one is not hashed again */
+    char address[64]; /* numeric, for the log */
+    /* the last verified bearer token of this connection, so that the same one is not hashed again
+     */
     uint8_t token_hash_key[32];
-    void *token_cache;   /* gateway/auth's; freed by token_cache_free */
+    void *token_cache; /* gateway/auth's; freed by token_cache_free */
     void (*token_cache_free)(void *);
 };
 

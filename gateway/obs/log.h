@@ -3,8 +3,8 @@
 
 enum gw_log_level { GW_LOG_ERROR, GW_LOG_WARN, GW_LOG_INFO, GW_LOG_DEBUG };
 
-/** Pairs of (const char *name, const char *value) after `message`, ended by NULL; values are escaped
- *  and cut at 512 bytes. Any thread. */
+/** Pairs of (const char *name, const char *value) after `message`, ended by NULL; values are
+ * escaped and cut at 512 bytes. Any thread. */
 void gw_log(enum gw_log_level level, const char *message, ...) __attribute__((sentinel));
 /** One number beside the text. */
 void gw_log_n(enum gw_log_level level, const char *message, const char *name, long long value, ...)

@@ -15,6 +15,15 @@ void gw_metrics_request(struct gw_metrics *metrics, unsigned loop, unsigned rout
 /** Connections: +1 and -1. Loop thread. */
 void gw_metrics_connection(struct gw_metrics *metrics, unsigned loop, int change);
 
+/** Sets the end of a served certificate, shown as seconds left. A second call with the same subject
+ *  replaces. Any thread. */
+void gw_metrics_certificate(struct gw_metrics *metrics, const char *subject, int64_t not_after);
+
+/** Connections open now, of all loops. Any thread. */
+int64_t gw_metrics_connections(const struct gw_metrics *metrics);
+/** Requests answered since start, of all loops. Any thread. */
+uint64_t gw_metrics_requests(const struct gw_metrics *metrics);
+
 /** Renders everything, pool included, in the Prometheus text format; malloc'd, NUL-terminated. Any
  *  thread. */
 char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *len);

@@ -9,7 +9,8 @@
 
 #define VAULT_MAX_TAGS 15
 
-/** Attributes that a caller can set, and those the service keeps. Times are wall seconds, 0: unset. */
+/** Attributes that a caller can set, and those the service keeps. Times are wall seconds, 0: unset.
+ */
 struct vault_attributes {
     bool enabled;
     int64_t nbf, exp, created, updated;
@@ -28,14 +29,14 @@ struct vault_key {
     char name[STORE_NAME_MAX + 1];
     char version[STORE_VERSION_LEN + 1];
     bool hsm;
-    uint16_t ops; /* bit (1 << enum kw_kind) for sign..unwrap */
+    uint16_t ops;              /* bit (1 << enum kw_kind) for sign..unwrap */
     bool op_import, op_export; /* key_ops "import", "export" */
     struct vault_attributes attributes;
     struct vault_tag *tags;
     size_t tag_count;
     int64_t deleted_at, purge_at; /* of the object */
-    struct pool_key *key;         /* usable as it is */
-    uint8_t *blob; /* the wrapped private half, as in the record */
+    struct pool_key *key;         /* usable as it is; NULL in pages (lists show no material) */
+    uint8_t *blob;                /* the wrapped private half, as in the record */
     size_t blob_len;
 };
 
@@ -44,8 +45,11 @@ struct vault_key *vault_key_ref(struct vault_key *key);
 
 struct vault; /* cache + store + pool + domain; one per gateway */
 
+/** `store`, `pool` and `domain` are borrowed for the vault's life. */
 KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, struct pool *pool,
                                      const struct kc_domain *domain);
+/** Every loop must have its answers: drain the loops first. NULL is allowed. Keys that callers
+ * still hold live on. */
 void vault_destroy(struct vault *vault);
 
 /** What create, import and update ask for. Borrowed for the call. */
@@ -74,11 +78,15 @@ struct vault_key_change {
     size_t tag_count;
 };
 
-/** `key` is borrowed during the call (take a reference to keep it); NULL unless status is KW_OK.
- *  Runs on the loop that asked; may run before the asking call returns (cache hit). */
+/** `key` is borrowed during the call (take a reference to keep it); NULL unless status is KW_OK,
+ * and NULL after a purge. Runs on the loop that asked, once, also when the client is gone; may run
+ * before the asking call returns (cache hit, refusal). Besides what the calls name: KW_E_INPUT for
+ * a name that cannot be one, KW_E_NOT_FOUND, KW_E_BUSY, KW_E_UNAVAILABLE (store read-only, no
+ * member), KW_E_IO (a change that is not to be relied on), KW_E_INTEGRITY (a record that was
+ * tampered with). */
 typedef void vault_key_fn(void *ctx, kw_status status, struct vault_key *key);
 
-/** Borrowed rows of one page; `more` when another page follows. */
+/** Borrowed rows of one page, without their pool half; `more` when another page follows. */
 typedef void vault_page_fn(void *ctx, kw_status status, struct vault_key *const *keys, size_t count,
                            bool more);
 
@@ -92,11 +100,14 @@ struct vault_key *vault_key_peek(struct vault *vault, const char *vault_name, st
                                  struct kw_span version);
 
 /** Generates in the pool, stores, publishes. KW_E_CONFLICT for a deleted name. */
-void vault_key_create(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
-                      vault_key_fn *done, void *ctx);
+void vault_key_create(struct vault *vault, struct gw_loop *loop,
+                      const struct vault_key_request *req, vault_key_fn *done, void *ctx);
 /** Stores `key` (a new reference is taken) as a new version. */
-void vault_key_import(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
-                      struct kc_key *key, vault_key_fn *done, void *ctx);
+void vault_key_import(struct vault *vault, struct gw_loop *loop,
+                      const struct vault_key_request *req, struct kc_key *key, vault_key_fn *done,
+                      void *ctx);
+/** Changes what `change` has, of one version (empty: the newest). Concurrent changes of one version
+ *  are applied one after the other, none is lost. */
 void vault_key_update(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                       struct kw_span name, struct kw_span version,
                       const struct vault_key_change *change, vault_key_fn *done, void *ctx);
@@ -115,8 +126,13 @@ void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *v
                         struct kw_span name, const char *after, unsigned limit, vault_page_fn *done,
                         void *ctx);
 
+/** Seconds by which nbf and exp are widened on both sides, for clocks that differ. */
+#define VAULT_CLOCK_LEEWAY_S 120
+
 /** May the key do this now? KW_OK, or KW_E_FORBIDDEN with which rule in `why`
- *  ("KeyDisabled", "KeyNotYetValid", "KeyExpired", "KeyOperationForbidden"). */
+ *  ("KeyDisabled", "KeyNotYetValid", "KeyExpired", "KeyOperationForbidden"; static). A disabled key
+ *  does nothing. Outside nbf..exp sign, encrypt and wrap are refused; decrypt, unwrap and verify go
+ *  on, so that what was made before stays readable. Any thread. */
 KW_MUST_CHECK kw_status vault_key_permits(const struct vault_key *key, enum kw_kind kind,
                                           int64_t wall_s, const char **why);
 

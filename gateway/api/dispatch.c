@@ -1,0 +1,220 @@
+/* The order of checks, the same for every request: identity, api-version, route and method, access,
+ * then the body and the handler. The 401 comes before anything of the request is looked at, because
+ * every client's first request is an empty probe for it. */
+
+#include "crypto/base/clock.h"
+#include "gateway/api/error.h"
+#include "gateway/api/keys.h"
+#include "gateway/api/keys_common.h"
+#include "gateway/api/reply.h"
+#include "gateway/api/router.h"
+#include "gateway/app.h"
+#include "gateway/auth/access.h"
+
+/* The tenant is read from the path of `authorization` and must be there; the value is the one that
+ * says "no particular tenant". One header line in exactly this form: see the clients' parsers. */
+#define CHALLENGE                                                                                  \
+    "Bearer authorization=\"https://login.microsoftonline.com/"                                    \
+    "00000000-0000-0000-0000-000000000000\", resource=\"https://vault.azure.net\""
+
+static void reply_challenge(struct gw_request *req)
+{
+    struct gw_fault fault;
+    gw_reply_header(req, "www-authenticate", CHALLENGE);
+    if (req->authorization.len == 0)
+        gw_fault_set(&fault, 401, "Unauthorized", NULL,
+                     "AKV10000: Request is missing a Bearer or PoP token.");
+    else
+        gw_fault_set(&fault, 401, "Unauthorized", NULL,
+                     "AKV10032: The token of the request is not valid here.");
+    gw_reply_fault(req, &fault);
+}
+
+static bool digits(const uint8_t **at, const uint8_t *end, size_t min, size_t max)
+{
+    size_t n = 0;
+    while (*at < end && **at >= '0' && **at <= '9') {
+        (*at)++;
+        n++;
+    }
+    return n >= min && n <= max;
+}
+
+static bool take(const uint8_t **at, const uint8_t *end, const char *text)
+{
+    size_t len = strlen(text);
+    if ((size_t)(end - *at) < len || memcmp(*at, text, len) != 0)
+        return false;
+    *at += len;
+    return true;
+}
+
+/* "7.N", "7.N-preview", "7.N-preview.M", "YYYY-MM-DD", "YYYY-MM-DD-preview" */
+static bool version_ok(struct kw_span version)
+{
+    const uint8_t *at = version.data, *end = at + version.len;
+    if (take(&at, end, "7.")) {
+        if (!digits(&at, end, 1, 2))
+            return false;
+        if (take(&at, end, "-preview") && take(&at, end, "."))
+            return digits(&at, end, 1, 2) && at == end;
+        return at == end;
+    }
+    if (!digits(&at, end, 4, 4) || !take(&at, end, "-") || !digits(&at, end, 2, 2) ||
+        !take(&at, end, "-") || !digits(&at, end, 2, 2))
+        return false;
+    take(&at, end, "-preview");
+    return at == end;
+}
+
+static bool check_version(struct gw_request *req, struct gw_fault *fault)
+{
+    struct kw_span version;
+    if (!gw_query_get(req, "api-version", &version) || version.len == 0)
+        return gw_fault_bad(fault, "The query parameter 'api-version' is missing.");
+    if (!version_ok(version))
+        return gw_fault_bad(fault, "The query parameter 'api-version' has no known form; "
+                                   "'2025-07-01' or '7.4' would do.");
+    return true;
+}
+
+static bool check_route(struct gw_request *req, enum gw_match match,
+                        const struct gw_match_result *result, struct gw_fault *fault)
+{
+    if (match == GW_MATCH_NO_PATH)
+        return gw_fault_set(fault, 404, "NotFound", NULL,
+                            "The path of the request names nothing that this service has.");
+    if (match == GW_MATCH_NO_METHOD) {
+        const char *allow = gw_router_allow(result->methods, req->arena);
+        if (allow)
+            gw_reply_header(req, "allow", allow);
+        return gw_fault_set(fault, 405, "MethodNotAllowed", NULL,
+                            "The method of the request is not allowed for this path.");
+    }
+    return true;
+}
+
+/* A key's name stands in every path of the API face that has a parameter. */
+static bool check_names(const struct gw_request *req, struct gw_fault *fault)
+{
+    if (req->route->face != GW_FACE_API || req->param_count == 0)
+        return true;
+    if (!gw_key_name_ok(req->params[0]))
+        return gw_fault_bad(fault,
+                            "The request URI contains an invalid name: 1 to %d letters, "
+                            "digits and '-' are allowed.",
+                            STORE_NAME_MAX);
+    return true;
+}
+
+static bool check_access(const struct gw_request *req, struct gw_fault *fault)
+{
+    const struct gw_route *route = req->route;
+    if (route->open || !route->action)
+        return true;
+    struct kw_span name = {0};
+    if (req->param_count > 0)
+        name = req->params[0];
+    if (!gw_access_allows(req->identity, route->action, name))
+        return gw_fault_set(fault, 403, "Forbidden", "ForbiddenByRbac",
+                            "Caller is not authorized to perform action '%s' on this resource.",
+                            route->action);
+    return true;
+}
+
+static void reply_options(struct gw_request *req, unsigned methods)
+{
+    const char *allow = gw_router_allow(methods, req->arena);
+    if (allow)
+        gw_reply_header(req, "allow", allow);
+    gw_reply(req, 204, NULL, NULL, 0);
+}
+
+/* Everything that can be said without the body. False: answered. */
+static bool check_head(struct gw_request *req)
+{
+    struct gw_app *app = gw_loop_app(req->loop);
+    enum gw_face face = req->peer->face;
+    struct gw_fault fault;
+    struct gw_path path;
+    struct gw_match_result result = {0};
+    const char *why = NULL;
+    if (face != GW_FACE_ADMIN && gw_auth_identify(app->auth, req) != KW_OK) {
+        reply_challenge(req);
+        return false;
+    }
+    if (req->method == GW_OPTIONS && req->target.len == 1 && req->target.data[0] == '*') {
+        reply_options(req, ~0u);
+        return false;
+    }
+    bool parsed = gw_target_parse(req->target, req->arena, &path, &req->query, &why);
+    if (!parsed) {
+        gw_fault_bad(&fault, "The request URI is not valid: %s.", why);
+        gw_reply_fault(req, &fault);
+        return false;
+    }
+    enum gw_match match = gw_router_match(face, req->method, &path, &result);
+    if (match != GW_MATCH_NO_PATH && req->method == GW_OPTIONS) {
+        reply_options(req, result.methods);
+        return false;
+    }
+    bool versionless = face != GW_FACE_API || (match == GW_MATCH_FOUND && result.route->no_version);
+    if ((!versionless && !check_version(req, &fault)) ||
+        !check_route(req, match, &result, &fault)) {
+        gw_reply_fault(req, &fault);
+        return false;
+    }
+    req->route = result.route;
+    req->param_count = result.param_count;
+    memcpy(req->params, result.params, sizeof req->params);
+    if (!check_access(req, &fault) || !check_names(req, &fault)) {
+        gw_reply_fault(req, &fault);
+        return false;
+    }
+    return true;
+}
+
+enum gw_begin gw_request_begin(struct gw_request *req)
+{
+    struct gw_fault fault;
+    struct kw_span authority;
+    if (req->started_ns == 0)
+        req->started_ns = kw_now_ns();
+    gw_request_id(req->id);
+    if (!check_head(req))
+        return GW_BEGIN_REPLIED;
+    if (!gw_authority(req, &authority)) {
+        gw_fault_bad(&fault, "The Host of the request is not a host name and port.");
+        gw_reply_fault(req, &fault);
+        return GW_BEGIN_REPLIED;
+    }
+    const struct gw_limits *limits = &gw_loop_app(req->loop)->config->limits;
+    req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
+    if (!req->route->piece)
+        return GW_BEGIN_BUFFER;
+    req->route->begin(req);
+    return req->replied ? GW_BEGIN_REPLIED : GW_BEGIN_STREAM;
+}
+
+void gw_request_body(struct gw_request *req, struct kw_span piece)
+{
+    if (!req->replied && req->route && req->route->piece)
+        req->route->piece(req, piece);
+}
+
+void gw_request_run(struct gw_request *req)
+{
+    if (!req->replied && req->route)
+        req->route->run(req);
+}
+
+void gw_request_too_large(struct gw_request *req)
+{
+    if (req->replied)
+        return;
+    if (req->route && req->route->piece) {
+        gw_batch_too_large(req);
+        return;
+    }
+    gw_reply_status(req, KW_E_TOO_LARGE, (struct kw_span){0});
+}

@@ -1,0 +1,143 @@
+#include "gateway/api/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* What a status says to a client. The text is whole; NOT_FOUND and CONFLICT name their object. */
+static const struct row {
+    kw_status status;
+    int http;
+    const char *code, *inner;
+    unsigned retry_after_s;
+    const char *message;
+} rows[] = {
+    {KW_E_INPUT, 400, "BadParameter", NULL, 0,
+     "A value of the request has a length or form that the algorithm or key does not take."},
+    {KW_E_CRYPTO, 400, "BadParameter", NULL, 0,
+     "The value could not be decrypted or unwrapped with this key and algorithm."},
+    {KW_E_UNSUPPORTED, 400, "BadParameter", NULL, 0,
+     "This algorithm, key type or key size is not offered for this key."},
+    {KW_E_FORBIDDEN, 403, "Forbidden", "AccessDenied", 0, "The operation is not allowed."},
+    {KW_E_NOT_FOUND, 404, "KeyNotFound", NULL, 0, NULL},
+    {KW_E_CONFLICT, 409, "Conflict", "ObjectIsDeletedButRecoverable", 0, NULL},
+    {KW_E_TOO_LARGE, 413, "RequestBodyTooLarge", NULL, 0,
+     "The request or one of its values is larger than the service takes."},
+    {KW_E_BUSY, 503, "ServiceUnavailable", NULL, 1, "The service is busy. Try again."},
+    {KW_E_UNAVAILABLE, 503, "ServiceUnavailable", NULL, 2,
+     "No member that can serve this key is available now. Try again."},
+    {KW_E_DEADLINE, 503, "ServiceUnavailable", NULL, 1,
+     "The operation was not finished in time. Try again."},
+    {KW_E_NOMEM, 503, "ServiceUnavailable", NULL, 2, "The service is short of memory. Try again."},
+    {KW_E_IO, 503, "ServiceUnavailable", NULL, 5,
+     "The key store did not answer. Nothing was changed unless it had been confirmed. Try again."},
+    {KW_E_INTEGRITY, 500, "InternalError", NULL, 0,
+     "The stored key does not verify under this security domain."},
+    {KW_E_INTERNAL, 500, "InternalError", NULL, 0, "The service failed. The log has the details."},
+};
+
+static void set_text(struct gw_fault *fault, int http, const char *code, const char *inner,
+                     const char *format, va_list args)
+{
+    fault->http = http;
+    fault->code = code;
+    fault->inner = inner;
+    fault->retry_after_s = 0;
+    vsnprintf(fault->message, sizeof fault->message, format, args);
+}
+
+bool gw_fault_set(struct gw_fault *fault, int http, const char *code, const char *inner,
+                  const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_text(fault, http, code, inner, format, args);
+    va_end(args);
+    return false;
+}
+
+bool gw_fault_bad(struct gw_fault *fault, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_text(fault, 400, "BadParameter", NULL, format, args);
+    va_end(args);
+    return false;
+}
+
+static const struct row *row_of(kw_status status)
+{
+    size_t count = sizeof rows / sizeof rows[0];
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].status == status)
+            return &rows[i];
+    }
+    return &rows[count - 1];
+}
+
+bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span subject)
+{
+    const struct row *row = row_of(status);
+    int len = subject.len > 200 ? 200 : (int)subject.len;
+    const char *name = subject.len > 0 ? (const char *)subject.data : "";
+    if (status == KW_E_NOT_FOUND)
+        gw_fault_set(fault, row->http, row->code, NULL,
+                     "A key with (name/id) %.*s was not found in this key vault.", len, name);
+    else if (status == KW_E_CONFLICT)
+        gw_fault_set(fault, row->http, row->code, row->inner,
+                     "Key %.*s is currently in a deleted but recoverable state, and its name "
+                     "cannot be reused; in this state, the key can only be recovered or purged.",
+                     len > 80 ? 80 : len, name);
+    else
+        gw_fault_set(fault, row->http, row->code, row->inner, "%s", row->message);
+    fault->retry_after_s = row->retry_after_s;
+    return false;
+}
+
+void gw_fault_write(struct gw_out *out, const struct gw_fault *fault)
+{
+    gw_out_text(out, "{\"code\":");
+    gw_out_string(out, fault->code, strlen(fault->code));
+    gw_out_text(out, ",\"message\":");
+    gw_out_string(out, fault->message, strlen(fault->message));
+    if (fault->inner) {
+        gw_out_text(out, ",\"innererror\":{\"code\":");
+        gw_out_string(out, fault->inner, strlen(fault->inner));
+        gw_out_text(out, "}");
+    }
+    gw_out_text(out, "}");
+}
+
+void gw_reply_nomem(struct gw_request *req)
+{
+    static const char text[] =
+        "{\"error\":{\"code\":\"ServiceUnavailable\",\"message\":\"The service "
+        "is short of memory. Try again.\"}}";
+    gw_reply_header(req, "retry-after", "2");
+    gw_reply(req, 503, "application/json; charset=utf-8", text, sizeof text - 1);
+}
+
+void gw_reply_fault(struct gw_request *req, const struct gw_fault *fault)
+{
+    struct gw_out out;
+    gw_out_init(&out, req->arena, 512, 8192);
+    gw_out_text(&out, "{\"error\":");
+    gw_fault_write(&out, fault);
+    gw_out_text(&out, "}");
+    if (out.failed) {
+        gw_reply_nomem(req);
+        return;
+    }
+    if (fault->retry_after_s > 0) {
+        const char *text = gw_arena_printf(req->arena, "%u", fault->retry_after_s);
+        if (text)
+            gw_reply_header(req, "retry-after", text);
+    }
+    gw_reply(req, fault->http, "application/json; charset=utf-8", out.data, out.len);
+}
+
+void gw_reply_status(struct gw_request *req, kw_status status, struct kw_span subject)
+{
+    struct gw_fault fault;
+    gw_fault_status(&fault, status, subject);
+    gw_reply_fault(req, &fault);
+}

@@ -1,0 +1,15 @@
+/* GET /keys/{name}/{version?} */
+
+#include "gateway/api/keys.h"
+#include "gateway/api/keys_common.h"
+#include "gateway/app.h"
+
+void gw_keys_get(struct gw_request *req)
+{
+    struct kw_span version;
+    if (!gw_version_param(req, 1, &version))
+        return;
+    gw_request_ref(req);
+    vault_key_get(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, req->params[0], version,
+                  gw_reply_bundle, req);
+}

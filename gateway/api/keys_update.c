@@ -1,0 +1,40 @@
+/* PATCH /keys/{name}/{version?} */
+
+#include "gateway/api/json_read.h"
+#include "gateway/api/keys.h"
+#include "gateway/api/keys_common.h"
+#include "gateway/app.h"
+
+void gw_keys_update(struct gw_request *req)
+{
+    struct gw_key_body body;
+    struct gw_fault fault;
+    struct kw_span version;
+    json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
+    bool ok = root && gw_key_body_read(root, root, req->arena, &body, &fault);
+    json_decref(root);
+    if (!ok) {
+        gw_reply_fault(req, &fault);
+        return;
+    }
+    if (!gw_version_param(req, 1, &version))
+        return;
+    struct vault_key_change change = {
+        .has_ops = body.has_ops,
+        .has_enabled = body.has_enabled,
+        .has_nbf = body.has_nbf,
+        .has_exp = body.has_exp,
+        .has_tags = body.has_tags,
+        .ops = body.ops,
+        .op_import = body.op_import,
+        .op_export = body.op_export,
+        .enabled = body.enabled,
+        .nbf = body.nbf,
+        .exp = body.exp,
+        .tags = body.tags,
+        .tag_count = body.tag_count,
+    };
+    gw_request_ref(req);
+    vault_key_update(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, req->params[0], version,
+                     &change, gw_reply_bundle, req);
+}

@@ -1,0 +1,52 @@
+/* The API as a table. Rows of one resource stand together, in the order of the handlers' files. */
+
+#include "gateway/admin/admin.h"
+#include "gateway/api/keys.h"
+#include "gateway/api/route.h"
+
+/* clang-format off */
+#define KEYS(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
+#define ADMIN(method_, pattern_, label_, run_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
+#define CONTROL(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_CONTROL, .no_version = true, .action = action_}
+
+const struct gw_route gw_routes[] = {
+    KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/verify",     "keys_verify",      gw_keys_verify,       "keys/verify/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/encrypt",    "keys_encrypt",     gw_keys_encrypt,      "keys/encrypt/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/decrypt",    "keys_decrypt",     gw_keys_decrypt,      "keys/decrypt/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/wrapkey",    "keys_wrap",        gw_keys_wrap,         "keys/wrap/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/unwrapkey",  "keys_unwrap",      gw_keys_unwrap,       "keys/unwrap/action"),
+    KEYS(GW_POST,   "/keys/{}/create",         "keys_create",      gw_keys_create,       "keys/create"),
+    KEYS(GW_PUT,    "/keys/{}",                "keys_import",      gw_keys_import,       "keys/import/action"),
+    KEYS(GW_GET,    "/keys/{}/{?}",            "keys_get",         gw_keys_get,          "keys/read/action"),
+    KEYS(GW_GET,    "/keys",                   "keys_list",        gw_keys_list,         "keys/read/action"),
+    KEYS(GW_GET,    "/keys/{}/versions",       "keys_versions",    gw_keys_versions,     "keys/read/action"),
+    KEYS(GW_PATCH,  "/keys/{}/{?}",            "keys_update",      gw_keys_update,       "keys/write/action"),
+    KEYS(GW_DELETE, "/keys/{}",                "keys_delete",      gw_keys_delete,       "keys/delete"),
+    KEYS(GW_GET,    "/deletedkeys",            "deletedkeys_list", gw_keys_list_deleted, "keys/deletedKeys/read/action"),
+    KEYS(GW_GET,    "/deletedkeys/{}",         "deletedkeys_get",  gw_keys_get_deleted,  "keys/deletedKeys/read/action"),
+    KEYS(GW_POST,   "/deletedkeys/{}/recover", "keys_recover",     gw_keys_recover,      "keys/deletedKeys/recover/action"),
+    KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
+    KEYS(GW_POST,   "/rng",                    "rng",              gw_rng,               "rng/action"),
+
+    /* an extension of keyward; the right to each operation is asked per operation */
+    {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
+     .batch = true, .begin = gw_batch_begin, .piece = gw_batch_piece},
+
+    ADMIN(GW_GET, "/",            "admin_index",   gw_admin_index),
+    ADMIN(GW_GET, "/healthz",     "admin_healthz", gw_admin_healthz),
+    ADMIN(GW_GET, "/readyz",      "admin_readyz",  gw_admin_readyz),
+    ADMIN(GW_GET, "/metrics",     "admin_metrics", gw_admin_metrics),
+    ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
+
+    CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    CONTROL(GW_POST, "/members/{}/recover",   "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/activate",  "control_member", gw_admin_member, "control/member"),
+};
+/* clang-format on */
+
+const size_t gw_route_count = sizeof gw_routes / sizeof gw_routes[0];

@@ -1,0 +1,129 @@
+/* The main thread while the gateway serves: signals, the watchdog, reload and drain. */
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "crypto/base/clock.h"
+#include "gateway/app.h"
+#include "gateway/config/compare.h"
+#include "gateway/http/http.h"
+#include "gateway/obs/certificates.h"
+#include "gateway/obs/log.h"
+#include "gateway/process.h"
+
+#define BEAT_MAX_AGE KW_S(5)
+
+/* --- beats ------------------------------------------------------------------------------------ */
+
+static void answer(void *arg)
+{
+    struct gw_beat *beat = arg;
+    atomic_store(&beat->answered_ns, kw_now_ns());
+    atomic_store(&beat->pending, false);
+}
+
+static void ask_loops(struct gw_app *app)
+{
+    for (unsigned i = 0; i < app->loop_count; i++) {
+        /* one question at a time: a loop that hangs gathers no more of them */
+        if (!atomic_exchange(&app->beats[i].pending, true) &&
+            gw_loop_post(app->loops[i], answer, &app->beats[i]) != KW_OK)
+            atomic_store(&app->beats[i].pending, false);
+    }
+}
+
+bool gw_app_loops_alive(const struct gw_app *app)
+{
+    int64_t oldest = kw_now_ns() - BEAT_MAX_AGE;
+    for (unsigned i = 0; i < app->loop_count; i++) {
+        if (atomic_load(&app->beats[i].answered_ns) < oldest)
+            return false;
+    }
+    return true;
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+static void note_changes(struct gw_app *app)
+{
+    char error[4096], sections[128];
+    struct gw_config *fresh = NULL;
+    if (!app->config->path)
+        return;
+    if (gw_config_load(&fresh, app->config->path, error, sizeof error) != KW_OK) {
+        gw_log(GW_LOG_ERROR, "the configuration on disk is not valid; the running one stays",
+               "error", error, NULL);
+        return;
+    }
+    if (gw_config_changed(app->config, fresh, sections, sizeof sections))
+        gw_log(GW_LOG_WARN, "the configuration changed in parts that need a restart", "parts",
+               sections, NULL);
+    gw_config_free(fresh);
+}
+
+void gw_app_reload(struct gw_app *app)
+{
+    char error[1024];
+    note_changes(app);
+    if (gw_listeners_reload(app->listeners, error, sizeof error) == KW_OK)
+        gw_certificates_note(app->metrics, app->config);
+    else
+        gw_log(GW_LOG_ERROR, "certificates were not reloaded; the old ones stay", "error", error,
+               NULL);
+    if (gw_auth_reload(app->auth, error, sizeof error) != KW_OK)
+        gw_log(GW_LOG_ERROR, "tokens were not reloaded; the old ones stay", "error", error, NULL);
+    gw_log(GW_LOG_INFO, "reload done", NULL);
+}
+
+/* --- the main thread ----------------------------------------------------------------------------
+ */
+
+static void drain(struct gw_app *app)
+{
+    gw_notify("STOPPING=1");
+    gw_log_n(GW_LOG_INFO, "draining", "grace_ms", app->config->limits.drain_ms, NULL);
+    atomic_store(&app->draining, true);
+    for (unsigned i = 0; i < app->loop_count; i++)
+        gw_loop_drain(app->loops[i], app->config->limits.drain_ms);
+    /* whoever asks a second time wants it now */
+    sigset_t again;
+    sigemptyset(&again);
+    sigaddset(&again, SIGTERM);
+    sigaddset(&again, SIGINT);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &again, NULL);
+    for (unsigned i = 0; i < app->loop_count; i++)
+        gw_loop_join(app->loops[i]);
+}
+
+void gw_app_run(struct gw_app *app)
+{
+    uint64_t watchdog_us = 0;
+    bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
+    /* twice a second when watched: half of the shortest interval that makes sense */
+    const struct timespec tick = {.tv_sec = watched ? 0 : 1, .tv_nsec = watched ? 500000000 : 0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    for (;;) {
+        int sig = sigtimedwait(&set, NULL, &tick);
+        if (sig == SIGTERM || sig == SIGINT)
+            break;
+        if (sig == SIGHUP) {
+            gw_notify_reloading();
+            gw_app_reload(app);
+            gw_notify("READY=1");
+        }
+        ask_loops(app);
+        if (watched && gw_app_loops_alive(app))
+            gw_notify("WATCHDOG=1");
+    }
+    drain(app);
+}

@@ -1,0 +1,31 @@
+#pragma once
+/* tokens.json: {"tokens":[{"id":"ci","sha256":"<64 hex>","created":1760000000}, ...]}. Only hashes
+ * are kept: a token is 256 random bits, so its SHA-256 can neither be guessed nor turned back. */
+
+#include "crypto/base/span.h"
+#include "crypto/base/status.h"
+
+#define GW_TOKEN_ID_MAX 63
+#define GW_TOKEN_HASH   32
+
+struct gw_token {
+    char id[GW_TOKEN_ID_MAX + 1];
+    uint8_t hash[GW_TOKEN_HASH];
+    int64_t created; /* wall seconds, 0: not known */
+};
+
+struct gw_token_set {
+    struct gw_token *tokens;
+    size_t count;
+};
+
+/** Reads and checks the file. `error` gets a sentence with file and line on failure. */
+KW_MUST_CHECK kw_status gw_tokens_load(struct gw_token_set *out, const char *file, char *error,
+                                       size_t error_len);
+void gw_token_set_free(struct gw_token_set *set);
+/** Adds one; the id must be new and of letters, digits, '-', '_', '.', '@'. KW_E_INPUT for another
+ *  id, KW_E_CONFLICT for one that is there. */
+KW_MUST_CHECK kw_status gw_token_set_add(struct gw_token_set *set, const char *id,
+                                         const uint8_t hash[GW_TOKEN_HASH], int64_t created);
+/** SHA-256. */
+KW_MUST_CHECK kw_status gw_token_hash(struct kw_span token, uint8_t out[GW_TOKEN_HASH]);

@@ -1,0 +1,88 @@
+#include "gateway/cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/pool.h"
+
+/* keyward member-host: the child process of a PKCS#11 member, started by the gateway alone. */
+#define MEMBER_HOST_FD 3
+
+static int run_version(const struct cli_command *command, int argc, char **argv)
+{
+    const struct cli_option none[] = {{.name = NULL}};
+    struct cli_words words;
+    int code = cli_read(command, none, argc, argv, &words);
+    if (code != CLI_GO_ON)
+        return code;
+    printf("keyward %s\n", KEYWARD_VERSION);
+    return 0;
+}
+
+static const struct cli_command commands[] = {
+    {"serve",
+     "keyward serve --dev [--data DIR] [--listen ADDR:PORT] [--admin ADDR:PORT]\n"
+     "keyward serve -c FILE",
+     "Runs the gateway. --dev needs no configuration: it makes a CA, a certificate, a token and a\n"
+     "security domain under DIR, serves with the software core, and prints one line\n"
+     "\"ready https://localhost:PORT\" once it answers. Logs go to standard error.\n"
+     "SIGTERM drains and exits 0; SIGHUP reloads certificates and tokens.",
+     cli_serve},
+    {"check", "keyward check -c FILE",
+     "Checks a configuration and the files it names. Exit code 0 when it is valid, 2 when not;\n"
+     "each problem is one line: file, line, field, what was found, what is allowed.",
+     cli_check},
+    {"init", "keyward init -c FILE",
+     "Makes the data directory, the store and a new security domain. Refuses when one is there.",
+     cli_init},
+    {"status", "keyward status [-c FILE | --data DIR] [--json]",
+     "Shows the state of a running gateway and of its members. Exit code 1 when it is not ready.",
+     cli_status},
+    {"member",
+     "keyward member list [-c FILE | --data DIR] [--json]\n"
+     "keyward member recover|drain|activate NAME [-c FILE | --data DIR]",
+     "Shows the members of the group, or acts on one: recover (try again at once, also after a\n"
+     "refused PIN), drain (no new work), activate (take work again).",
+     cli_member},
+    {"token",
+     "keyward token create NAME [-c FILE | --data DIR]\n"
+     "keyward token revoke NAME [-c FILE | --data DIR]\n"
+     "keyward token list [-c FILE | --data DIR]",
+     "Keeps the static tokens. create prints the token once; only its hash is kept. A running\n"
+     "gateway reads the file again on SIGHUP.",
+     cli_token},
+    {"version", "keyward version", "Prints the version.", run_version},
+};
+
+static int show_all(FILE *to, int code)
+{
+    fprintf(to, "keyward %s: a crypto gateway with the Azure Key Vault API\n\nUsage:\n",
+            KEYWARD_VERSION);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const char *line = commands[i].synopsis;
+        while (*line) {
+            size_t len = strcspn(line, "\n");
+            fprintf(to, "  %.*s\n", (int)len, line);
+            line += len + (line[len] == '\n');
+        }
+    }
+    fprintf(to, "\nkeyward COMMAND --help says more. Start with: keyward serve --dev\n");
+    return code;
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (argc < 2)
+        return show_all(stderr, 2);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
+        return show_all(stdout, 0);
+    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    if (strcmp(argv[1], "member-host") == 0)
+        return pool_host_main(MEMBER_HOST_FD);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(&commands[i], argc - 2, argv + 2);
+    }
+    return cli_usage(NULL, "there is no command \"%s\"", argv[1]);
+}

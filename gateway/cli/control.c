@@ -1,0 +1,193 @@
+#include "gateway/cli/control.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RESPONSE_MAX (4u << 20)
+
+static int open_socket(const char *path, char *error, size_t error_len)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval limit = {.tv_sec = 10};
+    if (strlen(path) >= sizeof address.sun_path) {
+        snprintf(error, error_len, "%s: the path is too long for a Unix socket", path);
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+            return fd;
+    }
+    snprintf(error, error_len,
+             "no gateway answers on %s (%s); is it running, and is this its data directory?", path,
+             strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool send_request(int fd, const char *method, const char *path)
+{
+    char request[512];
+    int len = snprintf(request, sizeof request,
+                       "%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n"
+                       "connection: close\r\n\r\n",
+                       method, path);
+    if (len < 0 || (size_t)len >= sizeof request)
+        return false;
+    for (int sent = 0; sent < len;) {
+        ssize_t n = send(fd, request + sent, (size_t)(len - sent), MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        sent += (int)n;
+    }
+    return true;
+}
+
+static char *receive_all(int fd, size_t *len)
+{
+    size_t cap = 16384;
+    char *data = malloc(cap);
+    *len = 0;
+    while (data) {
+        if (*len == cap) {
+            char *more = cap < RESPONSE_MAX ? realloc(data, cap * 2) : NULL;
+            if (!more)
+                break;
+            data = more;
+            cap *= 2;
+        }
+        ssize_t n = recv(fd, data + *len, cap - *len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        if (n == 0)
+            return data;
+        *len += (size_t)n;
+    }
+    free(data);
+    return NULL;
+}
+
+/* --- the response -------------------------------------------------------------------------------
+ */
+
+struct head {
+    long long content_length; /* -1: none */
+    bool chunked;
+};
+
+static bool header_is(const char *line, const char *end, const char *name, const char **value)
+{
+    size_t len = strlen(name);
+    if ((size_t)(end - line) <= len || strncasecmp(line, name, len) != 0 || line[len] != ':')
+        return false;
+    *value = line + len + 1;
+    while (*value < end && (**value == ' ' || **value == '\t'))
+        (*value)++;
+    return true;
+}
+
+/* `text` is NUL-terminated; gives the start of the body. */
+static const char *parse_head(const char *text, int *status, struct head *head)
+{
+    if (strncmp(text, "HTTP/1.1 ", 9) != 0 || !isdigit((unsigned char)text[9]))
+        return NULL;
+    *status = atoi(text + 9);
+    *head = (struct head){.content_length = -1};
+    const char *line = strstr(text, "\r\n");
+    while (line) {
+        line += 2;
+        const char *end = strstr(line, "\r\n"), *value;
+        if (!end)
+            return NULL;
+        if (end == line)
+            return *status >= 100 && *status <= 599 ? end + 2 : NULL;
+        if (header_is(line, end, "content-length", &value))
+            head->content_length = atoll(value);
+        else if (header_is(line, end, "transfer-encoding", &value))
+            head->chunked = strncasecmp(value, "chunked", 7) == 0;
+        line = end;
+    }
+    return NULL;
+}
+
+static bool unchunk(const char *from, const char *end, char *to)
+{
+    while (from < end) {
+        char *after;
+        unsigned long size = strtoul(from, &after, 16);
+        const char *data = strstr(after, "\r\n");
+        if (after == from || !data)
+            return false;
+        data += 2;
+        if (size == 0) {
+            *to = '\0';
+            return true;
+        }
+        if (size > (size_t)(end - data) || (size_t)(end - data) - size < 2)
+            return false;
+        memcpy(to, data, size);
+        to += size;
+        from = data + size + 2;
+    }
+    return false;
+}
+
+kw_status cli_control_parse(const char *response, size_t len, int *http_status, char **body)
+{
+    char *text = malloc(len + 1);
+    char *out = malloc(len + 1);
+    kw_status status = text && out ? KW_E_INPUT : KW_E_NOMEM;
+    if (status == KW_E_INPUT) {
+        struct head head;
+        memcpy(text, response, len);
+        text[len] = '\0';
+        const char *start = parse_head(text, http_status, &head);
+        size_t rest = start ? len - (size_t)(start - text) : 0;
+        if (start && head.chunked) {
+            status = unchunk(start, text + len, out) ? KW_OK : KW_E_INPUT;
+        } else if (start && (head.content_length < 0 || (size_t)head.content_length == rest)) {
+            memcpy(out, start, rest);
+            out[rest] = '\0';
+            status = KW_OK;
+        }
+    }
+    free(text);
+    if (status == KW_OK)
+        *body = out;
+    else
+        free(out);
+    return status;
+}
+
+kw_status cli_control(const char *socket_path, const char *method, const char *path,
+                      int *http_status, char **body, char *error, size_t error_len)
+{
+    int fd = open_socket(socket_path, error, error_len);
+    if (fd < 0)
+        return KW_E_UNAVAILABLE;
+    size_t len = 0;
+    char *response = send_request(fd, method, path) ? receive_all(fd, &len) : NULL;
+    close(fd);
+    kw_status status = response ? cli_control_parse(response, len, http_status, body) : KW_E_IO;
+    free(response);
+    if (status != KW_OK)
+        snprintf(error, error_len, "%s: the gateway gave no usable answer", socket_path);
+    return status;
+}

@@ -1,0 +1,181 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/cli/cli.h"
+#include "gateway/cli/control.h"
+#include "gateway/config/config.h"
+
+struct place_options {
+    const char *file, *data;
+    bool json;
+};
+
+static int read_options(const struct cli_command *command, int argc, char **argv,
+                        struct place_options *out, struct cli_words *words)
+{
+    const struct cli_option options[] = {
+        {"--config", "-c", CLI_VALUE, "FILE", "the configuration the gateway runs with",
+         &out->file},
+        {"--data", NULL, CLI_VALUE, "DIR", "data directory of serve --dev (./" GW_DEV_DATA ")",
+         &out->data},
+        {"--json", NULL, CLI_FLAG, NULL, "print status.json as it is", &out->json},
+        {.name = NULL}};
+    int code = cli_read(command, options, argc, argv, words);
+    if (code == CLI_GO_ON && out->file && out->data)
+        return cli_usage(command, "-c FILE and --data DIR exclude each other");
+    return code;
+}
+
+/* Exit code, or CLI_GO_ON with the answer. */
+static int ask(const struct place_options *options, const char *method, const char *path,
+               int *http_status, char **body)
+{
+    char error[1024];
+    struct gw_place place;
+    if (gw_place_find(&place, options->file, options->data, error, sizeof error) != KW_OK) {
+        fprintf(stderr, "%s\n", error);
+        return 2;
+    }
+    kw_status status =
+        cli_control(place.control, method, path, http_status, body, error, sizeof error);
+    gw_place_clear(&place);
+    return status == KW_OK ? CLI_GO_ON : cli_fail("%s", error);
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+static long long number_of(const json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void print_members(const json_t *members)
+{
+    size_t i, name_width = 6, state_width = 5;
+    const json_t *member;
+    json_array_foreach(members, i, member)
+    {
+        size_t name = strlen(text_of(member, "name")), state = strlen(text_of(member, "state"));
+        name_width = name > name_width ? name : name_width;
+        state_width = state > state_width ? state : state_width;
+    }
+    printf("%-*s  %-6s  %-*s  %9s  %7s  %10s  %8s  %s\n", (int)name_width, "MEMBER", "TYPE",
+           (int)state_width, "STATE", "IN FLIGHT", "WAITING", "DONE", "FAILED", "REASON");
+    json_array_foreach(members, i, member)
+    {
+        const char *reason = text_of(member, "reason");
+        printf("%-*s  %-6s  %-*s  %9lld  %7lld  %10lld  %8lld%s%s\n", (int)name_width,
+               text_of(member, "name"), text_of(member, "type"), (int)state_width,
+               text_of(member, "state"), number_of(member, "in_flight"),
+               number_of(member, "queued"), number_of(member, "operations"),
+               number_of(member, "failed"), *reason ? "  " : "", reason);
+    }
+}
+
+static void print_status(const json_t *status)
+{
+    bool ready = json_is_true(json_object_get(status, "ready"));
+    printf("keyward %s: %s", text_of(status, "version"), ready ? "ready" : "NOT READY");
+    size_t i;
+    const json_t *reason;
+    json_array_foreach(json_object_get(status, "reasons"), i, reason)
+        printf("%s%s", i ? ", " : ": ", json_string_value(reason));
+    printf("\nup %lld s, %lld requests, %lld connections, %lld MiB, security domain %s\n\n",
+           number_of(status, "uptime_seconds"), number_of(status, "requests"),
+           number_of(status, "connections"),
+           number_of(json_object_get(status, "process"), "resident_bytes") >> 20,
+           text_of(status, "domain"));
+    print_members(json_object_get(status, "members"));
+}
+
+static int show(const struct place_options *options, bool members_only)
+{
+    int http_status = 0;
+    char *body = NULL;
+    int code = ask(options, "GET", "/status.json", &http_status, &body);
+    if (code != CLI_GO_ON)
+        return code;
+    json_t *status = json_loads(body, 0, NULL);
+    if (http_status != 200 || !json_is_object(status)) {
+        code = cli_fail("the gateway answered %d and no status", http_status);
+    } else {
+        if (options->json && members_only)
+            json_dumpf(json_object_get(status, "members"), stdout, JSON_INDENT(2));
+        else if (options->json)
+            fputs(body, stdout);
+        else if (members_only)
+            print_members(json_object_get(status, "members"));
+        else
+            print_status(status);
+        if (options->json)
+            putchar('\n');
+        code = members_only || json_is_true(json_object_get(status, "ready")) ? 0 : 1;
+    }
+    json_decref(status);
+    free(body);
+    return code;
+}
+
+int cli_status(const struct cli_command *command, int argc, char **argv)
+{
+    struct place_options options = {.json = false};
+    struct cli_words words;
+    int code = read_options(command, argc, argv, &options, &words);
+    if (code != CLI_GO_ON)
+        return code;
+    if (words.count > 0)
+        return cli_usage(command, "keyward status takes no word \"%s\"", words.word[0]);
+    return show(&options, false);
+}
+
+/* A name goes into a path: only what a member's name may be made of. */
+static bool name_ok(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 0 && len <= POOL_NAME_MAX &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+static int act(const struct place_options *options, const char *word, const char *name)
+{
+    char path[128];
+    int http_status = 0;
+    char *body = NULL;
+    snprintf(path, sizeof path, "/members/%s/%s", name, word);
+    int code = ask(options, "POST", path, &http_status, &body);
+    free(body);
+    if (code != CLI_GO_ON)
+        return code;
+    if (http_status == 404)
+        return cli_fail("no member is called \"%s\"; see: keyward member list", name);
+    if (http_status != 202)
+        return cli_fail("the gateway answered %d", http_status);
+    printf("%s: %s asked for; see: keyward member list\n", name, word);
+    return 0;
+}
+
+int cli_member(const struct cli_command *command, int argc, char **argv)
+{
+    struct place_options options = {.json = false};
+    struct cli_words words;
+    int code = read_options(command, argc, argv, &options, &words);
+    if (code != CLI_GO_ON)
+        return code;
+    const char *word = words.count > 0 ? words.word[0] : "";
+    if (strcmp(word, "list") == 0 && words.count == 1)
+        return show(&options, true);
+    if (strcmp(word, "recover") != 0 && strcmp(word, "drain") != 0 && strcmp(word, "activate") != 0)
+        return cli_usage(command,
+                         "keyward member: found \"%s\"; allowed: list, recover NAME, drain "
+                         "NAME, activate NAME",
+                         word);
+    if (words.count != 2 || !name_ok(words.word[1]))
+        return cli_usage(command, "keyward member %s needs the name of one member", word);
+    return act(&options, word, words.word[1]);
+}

@@ -1,0 +1,187 @@
+#include "gateway/config/members.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/config/files.h"
+
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+struct member_check {
+    struct gw_document *doc;
+    size_t index;
+};
+
+static void problem(const struct member_check *check, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void problem(const struct member_check *check, const char *field, const char *format, ...)
+{
+    char path[96], text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(path, sizeof path, "group.members[%zu]%s%s", check->index, *field ? "." : "", field);
+    gw_document_problem(check->doc, path, "%s", text);
+}
+
+static void check_module(const struct member_check *check, const char *module)
+{
+    struct stat st;
+    if (stat(module, &st) != 0)
+        problem(check, "module", "found \"%.256s\", which cannot be read: %s", module,
+                strerror(errno));
+    else if (!S_ISREG(st.st_mode) || access(module, R_OK) != 0)
+        problem(check, "module", "found \"%.256s\"; allowed: a readable shared object", module);
+}
+
+static void check_pin_file(const struct member_check *check, const char *file)
+{
+    struct stat st;
+    if (stat(file, &st) != 0)
+        problem(check, "pin_file", "found \"%.256s\", which cannot be read: %s", file,
+                strerror(errno));
+    else if (!S_ISREG(st.st_mode) || access(file, R_OK) != 0)
+        problem(check, "pin_file", "found \"%.256s\"; allowed: a readable file", file);
+    else if (st.st_mode & 077)
+        problem(check, "pin_file",
+                "found mode %04o on \"%.256s\"; allowed: 0600 or 0400 (others must not read a PIN)",
+                (unsigned)st.st_mode & 07777u, file);
+}
+
+static void refuse_fields(const struct member_check *check, const char *type,
+                          const struct raw_member *raw, bool pkcs11)
+{
+    const struct {
+        const char *name;
+        bool present, of_pkcs11, of_core;
+    } fields[] = {
+        {"module", raw->module != NULL, true, false},
+        {"token", raw->token != NULL, true, false},
+        {"serial", raw->serial != NULL, true, false},
+        {"pin_file", raw->pin_file != NULL, true, false},
+        {"sessions", raw->sessions != NULL, true, false},
+        {"hosts", raw->hosts != NULL, true, false},
+        {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
+        {"url", raw->url != NULL, false, false},
+        {"token_file", raw->token_file != NULL, false, false},
+        {"ca", raw->ca != NULL, false, false},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (fields[i].present && !(pkcs11 ? fields[i].of_pkcs11 : fields[i].of_core))
+            problem(check, fields[i].name, "has no meaning for a member of type %s", type);
+    }
+}
+
+static void count(const struct member_check *check, const char *field, const unsigned *value,
+                  unsigned max, unsigned fallback, unsigned *out)
+{
+    *out = value ? *value : fallback;
+    if (*out < 1 || *out > max)
+        problem(check, field, "found %u; allowed: 1 to %u", *out, max);
+}
+
+static kw_status read_pkcs11(const struct member_check *check, const char *base,
+                             const struct raw_member *raw, struct pool_member_config *out)
+{
+    out->kind = POOL_MEMBER_PKCS11;
+    refuse_fields(check, "pkcs11", raw, true);
+    if (raw->role == RAW_ROLE_SO)
+        problem(check, "role",
+                "found \"so\"; allowed: user (a gateway never needs the security "
+                "officer)");
+    if (!raw->module)
+        problem(check, "", "required field \"module\" is missing (the PKCS#11 shared object)");
+    if (!raw->pin_file)
+        problem(check, "", "required field \"pin_file\" is missing");
+    if (!raw->token && !raw->serial)
+        problem(check, "", "one of \"token\" (label) and \"serial\" is needed");
+    if (raw->token && strlen(raw->token) > 32)
+        problem(check, "token", "found %zu characters; allowed: a token label of at most 32",
+                strlen(raw->token));
+    count(check, "sessions", raw->sessions, 256, 8, &out->sessions);
+    count(check, "hosts", raw->hosts, 16, 1, &out->hosts);
+    out->module = gw_config_path(base, raw->module);
+    out->pin_file = gw_config_path(base, raw->pin_file);
+    out->token_label = raw->token ? strdup(raw->token) : NULL;
+    out->token_serial = raw->serial ? strdup(raw->serial) : NULL;
+    if ((raw->module && !out->module) || (raw->pin_file && !out->pin_file) ||
+        (raw->token && !out->token_label) || (raw->serial && !out->token_serial))
+        return KW_E_NOMEM;
+    if (out->module)
+        check_module(check, out->module);
+    if (out->pin_file)
+        check_pin_file(check, out->pin_file);
+    return KW_OK;
+}
+
+static void read_core(const struct member_check *check, const struct raw_member *raw,
+                      struct pool_member_config *out)
+{
+    out->kind = POOL_MEMBER_CORE;
+    out->opens_hsm_keys = raw->opens_hsm_keys;
+    refuse_fields(check, "core", raw, false);
+    if (!raw->opens_hsm_keys)
+        problem(check, "",
+                "a core member in the group needs \"opens_hsm_keys: true\": it opens "
+                "keys of HSM type in software (software keys need no member)");
+}
+
+static void check_name(const struct member_check *check, const struct raw_group *raw)
+{
+    const char *name = raw->members[check->index].name;
+    size_t len = strlen(name);
+    if (len > POOL_NAME_MAX || strspn(name, NAME_CHARS) != len)
+        problem(check, "name", "found \"%.80s\"; allowed: 1 to %d letters, digits, '.', '_', '-'",
+                name, POOL_NAME_MAX);
+    for (size_t i = 0; i < check->index; i++) {
+        if (strcmp(raw->members[i].name, name) == 0) {
+            char path[64];
+            snprintf(path, sizeof path, "group.members[%zu]", i);
+            problem(check, "name", "found \"%.64s\" a second time (first on line %u)", name,
+                    gw_document_line(check->doc, path));
+            return;
+        }
+    }
+}
+
+kw_status gw_config_members(struct gw_document *doc, const char *base, const struct raw_group *raw,
+                            struct gw_config *config)
+{
+    if (raw->members_count == 0)
+        return KW_OK;
+    if (raw->members_count > POOL_MAX_MEMBERS) {
+        gw_document_problem(doc, "group.members", "found %u members; allowed: at most %d",
+                            raw->members_count, POOL_MAX_MEMBERS);
+        return KW_OK;
+    }
+    config->members = calloc(raw->members_count, sizeof *config->members);
+    if (!config->members)
+        return KW_E_NOMEM;
+    config->member_count = raw->members_count;
+    for (size_t i = 0; i < raw->members_count; i++) {
+        const struct raw_member *from = &raw->members[i];
+        struct pool_member_config *to = &config->members[i];
+        struct member_check check = {doc, i};
+        check_name(&check, raw);
+        snprintf(to->name, sizeof to->name, "%s", from->name);
+        to->role = from->standby ? POOL_ROLE_STANDBY : POOL_ROLE_ACTIVE;
+        if (from->probe)
+            problem(&check, "probe", "not available in this version");
+        if (from->type == RAW_MEMBER_REMOTE)
+            problem(&check, "type",
+                    "found \"remote\", which is not available in this version; "
+                    "allowed: pkcs11, core");
+        else if (from->type == RAW_MEMBER_CORE)
+            read_core(&check, from, to);
+        else
+            KW_TRY(read_pkcs11(&check, base, from, to));
+    }
+    return KW_OK;
+}

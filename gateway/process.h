@@ -1,0 +1,15 @@
+#pragma once
+/* What the process asks of the system before it holds a secret, and what it tells the service
+ * manager. */
+
+#include "crypto/base/status.h"
+
+/** No core dumps, no ptrace by the same user, SIGPIPE ignored, soft limits of open files and locked
+ *  memory raised to the hard ones; SIGTERM, SIGINT and SIGHUP are blocked in this thread and all it
+ *  makes (gw_app_run waits for them). Main thread, first thing. */
+void gw_process_harden(void);
+
+/** sd_notify(3); does nothing outside of systemd. */
+void gw_notify(const char *state);
+/** RELOADING=1 with the monotonic stamp that Type=notify-reload asks for. */
+void gw_notify_reloading(void);

@@ -1,0 +1,96 @@
+#include "gateway/store/migrations.h"
+
+#include <stdio.h>
+
+/* A step that was released is never edited; a change of the schema is a new step at the end.
+ *
+ * objects.name compares without case and keeps the spelling of its creation. versions.seq only
+ * grows, also over purges (AUTOINCREMENT): the newest version is the one with the highest seq,
+ * whatever the clock said. The two partial indexes serve the two lists. */
+static const char *const steps[] = {
+    /* 1: objects with versions, settings */
+    "CREATE TABLE settings("
+    "  name TEXT NOT NULL PRIMARY KEY,"
+    "  value NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE objects("
+    "  id INTEGER PRIMARY KEY,"
+    "  vault TEXT NOT NULL COLLATE NOCASE,"
+    "  kind INTEGER NOT NULL,"
+    "  name TEXT NOT NULL COLLATE NOCASE,"
+    "  deleted_at INTEGER NOT NULL DEFAULT 0,"
+    "  purge_at INTEGER NOT NULL DEFAULT 0,"
+    "  UNIQUE(vault, kind, name));"
+    "CREATE INDEX objects_live ON objects(vault, kind, name) WHERE deleted_at = 0;"
+    "CREATE INDEX objects_deleted ON objects(vault, kind, name) WHERE deleted_at <> 0;"
+    "CREATE TABLE versions("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  object INTEGER NOT NULL REFERENCES objects(id),"
+    "  version TEXT NOT NULL,"
+    "  created INTEGER NOT NULL,"
+    "  record BLOB NOT NULL,"
+    "  UNIQUE(object, version));"
+    "CREATE INDEX versions_order ON versions(object, seq);",
+};
+
+unsigned store_schema_version(void)
+{
+    return sizeof steps / sizeof steps[0];
+}
+
+static kw_status current_version(struct sqlite_conn *conn, unsigned *out)
+{
+    sqlite3_stmt *statement = NULL;
+    KW_TRY(sqlite_conn_exec(conn, "CREATE TABLE IF NOT EXISTS migrations("
+                                  "  version INTEGER PRIMARY KEY,"
+                                  "  applied_at INTEGER NOT NULL)"));
+    KW_TRY(sqlite_conn_status(
+        conn, sqlite3_prepare_v2(conn->db, "SELECT coalesce(max(version), 0) FROM migrations", -1,
+                                 &statement, NULL)));
+    int rc = sqlite3_step(statement);
+    kw_status status = sqlite_conn_status(conn, rc);
+    sqlite3_int64 version = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : -1;
+    sqlite3_finalize(statement);
+    if (status == KW_OK && (version < 0 || version > 1000000))
+        status = KW_E_INTEGRITY;
+    *out = status == KW_OK ? (unsigned)version : 0;
+    return status;
+}
+
+static kw_status run_step(struct sqlite_conn *conn, unsigned version)
+{
+    char record[128];
+    snprintf(record, sizeof record,
+             "INSERT INTO migrations(version, applied_at) VALUES(%u, unixepoch())", version);
+    kw_status status = sqlite_conn_exec(conn, "BEGIN IMMEDIATE");
+    if (status == KW_OK)
+        status = sqlite_conn_exec(conn, steps[version - 1]);
+    if (status == KW_OK)
+        status = sqlite_conn_exec(conn, record);
+    if (status == KW_OK)
+        status = sqlite_conn_exec(conn, "COMMIT");
+    return status;
+}
+
+kw_status store_migrate(struct sqlite_conn *conn, char *error, size_t error_len)
+{
+    unsigned version = 0;
+    kw_status status = current_version(conn, &version);
+    if (status == KW_OK && version > store_schema_version()) {
+        snprintf(error, error_len,
+                 "the database has schema %u, this program knows up to %u: it was written by a "
+                 "newer keyward; run that one, or restore a backup made before the upgrade",
+                 version, store_schema_version());
+        return KW_E_UNSUPPORTED;
+    }
+    while (status == KW_OK && version < store_schema_version()) {
+        version++;
+        status = run_step(conn, version);
+    }
+    if (status != KW_OK) {
+        snprintf(error, error_len, "cannot bring the database to schema %u: %s", version,
+                 sqlite3_errmsg(conn->db));
+        if (!sqlite3_get_autocommit(conn->db))
+            sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return status;
+}

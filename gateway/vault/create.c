@@ -1,0 +1,168 @@
+/* New versions: generated in the pool or imported, then sealed, stored, published, answered.
+ * Nothing is kept anywhere before the store's commit: a crash leaves the whole version or none of
+ * it. */
+
+#include <stdlib.h>
+
+#include "crypto/base/clock.h"
+#include "gateway/vault/vault.h"
+
+#define GENERATE_DEADLINE KW_S(120) /* RSA-4096 inside a busy HSM takes tens of seconds */
+
+struct creation {
+    struct vault_job job;
+    struct vault_key *key; /* being made; one reference */
+    uint8_t id[KW_KEY_ID_LEN];
+    struct pool_op op;
+    struct pool_generated generated;
+};
+
+static void end(struct creation *creation, kw_status status)
+{
+    struct vault_key *key = creation->key;
+    vault_job_end(&creation->job, status, key);
+    vault_key_unref(key);
+}
+
+/** The key as it was asked for, with a new id, without its halves. */
+static kw_status begin_key(struct creation *creation, const struct vault_key_request *req)
+{
+    struct vault_job *job = &creation->job;
+    KW_TRY(kw_random(creation->id, sizeof creation->id));
+    vault_version_text(job->version, creation->id);
+    struct vault_key *key = vault_key_new(job->vault_name, job->name, job->version);
+    if (!key)
+        return KW_E_NOMEM;
+    creation->key = key;
+    key->hsm = req->hsm;
+    key->ops = req->ops;
+    key->op_import = req->op_import;
+    key->op_export = req->op_export;
+    key->attributes = req->attributes;
+    key->attributes.created = key->attributes.updated = kw_wall_s();
+    return vault_key_set_tags(key, req->tags, req->tag_count);
+}
+
+static struct creation *begin(struct vault *vault, struct gw_loop *loop,
+                              const struct vault_key_request *req, vault_key_fn *done, void *ctx)
+{
+    struct creation *creation =
+        vault_job_create(sizeof *creation, vault, loop, req->vault, kw_span_str(req->name),
+                         (struct kw_span){0}, done, ctx);
+    if (!creation)
+        return NULL;
+    kw_status status = begin_key(creation, req);
+    if (status != KW_OK) {
+        end(creation, status);
+        return NULL;
+    }
+    return creation;
+}
+
+static void on_stored(void *ctx, struct store_result *result)
+{
+    struct creation *creation = ctx;
+    struct vault_job *job = &creation->job;
+    if (result->status != KW_OK) {
+        if (result->status == KW_E_IO)
+            vault_job_drop(job);
+        end(creation, result->status);
+        return;
+    }
+    /* nobody else has the key yet: it takes the spelling that the object was created with */
+    memcpy(creation->key->name, result->rows[0].name, sizeof creation->key->name);
+    vault_cache_publish(job->vault->cache, creation->key, true, job->generation);
+    end(creation, KW_OK);
+}
+
+/** Both halves are known: make it usable, seal it, store it. */
+static kw_status finish_key(struct creation *creation, const struct kc_public *pub,
+                            struct kw_span blob)
+{
+    struct vault_job *job = &creation->job;
+    struct vault_key *key = creation->key;
+    uint8_t *record = NULL;
+    size_t record_len = 0;
+    key->blob = malloc(blob.len ? blob.len : 1);
+    if (!key->blob)
+        return KW_E_NOMEM;
+    memcpy(key->blob, blob.data, blob.len);
+    key->blob_len = blob.len;
+    KW_TRY(vault_key_make_usable(job->vault, key, pub));
+    KW_TRY(vault_record_seal(job->vault->domain, key, pub, &record, &record_len));
+    /* noted now, not before the generation: seconds of other keys' changes do not matter */
+    job->generation =
+        vault_cache_generation(job->vault->cache, job->vault_name, kw_span_str(job->name));
+    struct store_ref ref = vault_job_ref(job);
+    store_put(job->vault->store, job->loop, &ref, key->attributes.created,
+              kw_span_of(record, record_len), on_stored, creation);
+    free(record);
+    return KW_OK;
+}
+
+static void on_generated(struct pool_op *op)
+{
+    struct creation *creation = op->owner;
+    kw_status status = op->lane.status;
+    if (status == KW_OK)
+        status = finish_key(creation, &creation->generated.pub,
+                            kw_span_of(creation->generated.blob, creation->generated.blob_len));
+    if (status != KW_OK)
+        end(creation, status);
+}
+
+/** The name is free or live: generate. A deleted one is refused before an HSM spends seconds. */
+static void on_checked(void *ctx, struct store_result *result)
+{
+    struct creation *creation = ctx;
+    struct vault_job *job = &creation->job;
+    kw_status status = result->status == KW_E_NOT_FOUND ? KW_OK : result->status;
+    if (result->status == KW_OK)
+        status = KW_E_CONFLICT;
+    if (status == KW_OK) {
+        creation->op.deadline_ns = kw_now_ns() + GENERATE_DEADLINE;
+        status = pool_submit(job->vault->port(job->loop), &creation->op);
+    }
+    if (status != KW_OK)
+        end(creation, status);
+}
+
+void vault_key_create(struct vault *vault, struct gw_loop *loop,
+                      const struct vault_key_request *req, vault_key_fn *done, void *ctx)
+{
+    if (store_read_only(vault->store)) {
+        done(ctx, KW_E_UNAVAILABLE, NULL);
+        return;
+    }
+    struct creation *creation = begin(vault, loop, req, done, ctx);
+    if (!creation)
+        return;
+    struct pool_op *op = &creation->op;
+    op->lane.kind = KW_KIND_GENERATE;
+    op->generate.kty = req->kty;
+    op->generate.curve = req->curve;
+    op->generate.bits = req->bits;
+    op->generate.exponent = req->exponent;
+    op->generate.hsm = req->hsm;
+    memcpy(op->generate.key_id, creation->id, sizeof creation->id);
+    op->generate.out = &creation->generated;
+    op->on_done = on_generated;
+    op->owner = creation;
+    struct store_ref ref = vault_job_ref(&creation->job);
+    store_get_deleted(vault->store, loop, &ref, on_checked, creation);
+}
+
+void vault_key_import(struct vault *vault, struct gw_loop *loop,
+                      const struct vault_key_request *req, struct kc_key *key, vault_key_fn *done,
+                      void *ctx)
+{
+    struct creation *creation = begin(vault, loop, req, done, ctx);
+    if (!creation)
+        return;
+    struct kw_buf blob = {.data = creation->generated.blob, .cap = sizeof creation->generated.blob};
+    kw_status status = pool_key_wrap(vault->pool, creation->id, key, req->hsm, &blob);
+    if (status == KW_OK)
+        status = finish_key(creation, kc_key_public(key), kw_buf_span(&blob));
+    if (status != KW_OK)
+        end(creation, status);
+}

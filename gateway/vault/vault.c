@@ -1,0 +1,35 @@
+#include "gateway/vault/vault.h"
+
+#include <stdlib.h>
+
+kw_status vault_create_with(struct vault **out, struct store *store, struct pool *pool,
+                            const struct kc_domain *domain, vault_port_fn *port,
+                            size_t cache_capacity)
+{
+    struct vault *vault = calloc(1, sizeof *vault);
+    if (!vault)
+        return KW_E_NOMEM;
+    vault->store = store;
+    vault->pool = pool;
+    vault->domain = domain;
+    vault->port = port;
+    vault->flights = vault_flights_create();
+    kw_status status = vault->flights ? KW_OK : KW_E_NOMEM;
+    if (status == KW_OK)
+        status = vault_cache_create(&vault->cache, cache_capacity);
+    if (status != KW_OK) {
+        vault_destroy(vault);
+        return status;
+    }
+    *out = vault;
+    return KW_OK;
+}
+
+void vault_destroy(struct vault *vault)
+{
+    if (!vault)
+        return;
+    vault_cache_destroy(vault->cache);
+    vault_flights_destroy(vault->flights);
+    free(vault);
+}

@@ -1,0 +1,18 @@
+#pragma once
+/* The group: which member takes an operation, and what happens when an attempt ends. */
+
+#include "pool/port.h"
+
+/** Gives an accepted op to `member`: load, state, the kind's submit. Port's thread. */
+void pool_group_assign(struct pool_op *op, struct pool_member *member);
+
+/** Ends an op: result and state; on_done comes with the turn. Port's thread. */
+void pool_group_finish(struct pool_op *op, kw_status status);
+
+/** The check of a member's answer ended. KW_OK: right, KW_E_CRYPTO: wrong; anything else: it could
+ *  not be checked, and the operation ends with that. Port's thread. */
+void pool_group_checked(struct pool_op *op, kw_status verdict);
+
+/** Chooses among the members for `op`; NULL with the reason in `why`. Port's thread. */
+struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
+                                      kw_status *why);

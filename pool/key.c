@@ -1,0 +1,107 @@
+#include "pool/key.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Nothing in a MEMBER blob says whose it is (RFC 3394 and 5649 have no associated data), so the
+ * opened key is held against the public half of the record. */
+static bool same_public(const struct kc_public *a, const struct kc_public *b)
+{
+    if (a->kty != b->kty || a->bits != b->bits || a->curve != b->curve) {
+        return false;
+    }
+    return kw_span_equal(kw_span_of(a->n, a->n_len), kw_span_of(b->n, b->n_len)) &&
+           kw_span_equal(kw_span_of(a->e, a->e_len), kw_span_of(b->e, b->e_len)) &&
+           kw_span_equal(kw_span_of(a->x, a->coord_len), kw_span_of(b->x, b->coord_len)) &&
+           kw_span_equal(kw_span_of(a->y, a->coord_len), kw_span_of(b->y, b->coord_len));
+}
+
+/* The core's part of a key: the private half where the core may hold it, else the public half. */
+static kw_status open_core(struct pool_key *key, struct pool *pool, struct kw_span blob)
+{
+    bool may_open = !key->hsm || pool_is_core_alone(pool) || pool->core_opens_hsm;
+    if (may_open && (blob.len > 0 || !key->hsm)) {
+        KW_TRY(kc_blob_open(pool->domain, key->id, blob, key->hsm, &key->core));
+        return same_public(kc_key_public(key->core), &key->pub) ? KW_OK : KW_E_INTEGRITY;
+    }
+    if (key->pub.kty == KW_KTY_OCT) {
+        return KW_OK;
+    }
+    return kc_key_from_public(&key->core, &key->pub);
+}
+
+kw_status pool_key_create(struct pool_key **out, struct pool *pool,
+                          const struct pool_key_desc *desc)
+{
+    *out = NULL;
+    if (desc->blob.len > KC_BLOB_MAX) {
+        return KW_E_INPUT;
+    }
+    /* software blobs are opened here and not needed again */
+    size_t keep = desc->hsm ? desc->blob.len : 0;
+    struct pool_key *key = calloc(1, sizeof *key + keep);
+    if (key == NULL) {
+        return KW_E_NOMEM;
+    }
+    atomic_init(&key->refs, 1);
+    key->hsm = desc->hsm;
+    memcpy(key->id, desc->id, sizeof key->id);
+    key->pub = desc->pub;
+    key->blob_len = keep;
+    if (keep > 0) {
+        memcpy(key->blob, desc->blob.data, keep);
+    }
+    kw_status status = open_core(key, pool, desc->blob);
+    if (status != KW_OK) {
+        pool_key_unref(key);
+        return status;
+    }
+    *out = key;
+    return KW_OK;
+}
+
+struct pool_key *pool_key_ref(struct pool_key *key)
+{
+    atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
+    return key;
+}
+
+void pool_key_unref(struct pool_key *key)
+{
+    if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    kc_key_unref(key->core);
+    free(key);
+}
+
+const struct kc_public *pool_key_public(const struct pool_key *key)
+{
+    return &key->pub;
+}
+
+const uint8_t *pool_key_id(const struct pool_key *key)
+{
+    return key->id;
+}
+
+bool pool_key_is_hsm(const struct pool_key *key)
+{
+    return key->hsm;
+}
+
+struct kw_span pool_key_blob(const struct pool_key *key)
+{
+    return kw_span_of(key->blob, key->blob_len);
+}
+
+const struct kc_key *pool_key_core(const struct pool_key *key)
+{
+    return key->core;
+}
+
+kw_status pool_key_wrap(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN],
+                        const struct kc_key *key, bool hsm, struct kw_buf *blob)
+{
+    return kc_blob_wrap(pool->domain, id, key, hsm, blob);
+}

@@ -1,0 +1,148 @@
+#pragma once
+/* Inside the member host process: its parts and what they share.
+ *
+ *   host_main.c     control socket, life of the process
+ *   host_token.c    module, token, login, domain
+ *   host_keys.c     the keys that are loaded now
+ *   host_run.c      one operation: retry rules and verdict
+ *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
+ *   host_work.c     channels, queue and session threads
+ *
+ * A host serves one token for one gateway and keeps nothing on disk. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <p11-kit/pkcs11.h>
+
+#include "crypto/domain/domain.h"
+#include "pool/pkcs11/wire.h"
+
+/** Keys kept loaded; the least recently used goes first. KEYWARD_HOST_KEYS in the host's
+ *  environment changes it (tests, tokens with little object memory). */
+#define POOL_HOST_KEYS 256
+
+/** Output room of a session: an answer, and behind it a joined or padded copy of an input. */
+#define POOL_HOST_ROOM (2u * POOL_WIRE_DATA_MAX + 64u)
+
+struct pool_host_keys;
+struct pool_host_work;
+
+struct pool_host {
+    int control_fd;
+    int lock_fd; /* -1 once init and login are over */
+    void *library;
+    CK_FUNCTION_LIST *p11;
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO token;
+    unsigned sessions;
+
+    /* The anchor session keeps the login alive and owns every key object; it never signs. */
+    pthread_mutex_t objects; /* one call at a time on the anchor */
+    CK_SESSION_HANDLE anchor;
+    CK_OBJECT_HANDLE wrapping_key; /* the domain's member wrapping key */
+    CK_OBJECT_HANDLE canary_key;
+    uint8_t canary[KW_AES_BLOCK_LEN]; /* what the canary key makes of a zero block */
+
+    /* what the token can do, found out at start or on first use */
+    bool rsa_raw;                /* CKM_RSA_X_509 decrypts */
+    bool wrap_raw, wrap_raw_p;   /* C_Encrypt with CKM_AES_KEY_WRAP, ..._KWP passes its vectors */
+    CK_MECHANISM_TYPE transport; /* for PKCS#8 blobs */
+    _Atomic int gcm_layout;      /* 0: with ulIvBits, 1: without */
+
+    pthread_mutex_t generating; /* key generation is serial: tokens race there */
+    struct pool_host_keys *keys;
+    struct pool_host_work *work;
+};
+
+/** One key as the host holds it; made from a blob, destroyed on eviction. */
+struct pool_host_key;
+
+/** One operation under way on one session. */
+struct pool_host_call {
+    struct pool_host *host;
+    CK_SESSION_HANDLE session;
+    const struct pool_wire_request *req;
+    struct pool_host_key *key;
+    CK_OBJECT_HANDLE handle;
+    uint8_t *out; /* POOL_HOST_ROOM bytes */
+    size_t out_len;
+    uint8_t tag[KW_GCM_TAG_LEN];
+    bool valid;
+    bool wrong;           /* the token's answer was seen to be wrong */
+    kw_status status;     /* the host's own judgement of the caller's data */
+    struct kc_public pub; /* GENERATE */
+};
+
+/* --- host_token.c --- */
+
+/** Loads the module, initialises it and finds the token by label and serial (blank padding cut);
+ *  none or more than one is an error. `reason` gets a short text. */
+CK_RV pool_host_open_token(struct pool_host *host, const struct pool_wire_config *config,
+                           char *reason, size_t reason_len);
+/** Opens the anchor session and logs in. A result that is no word about the PIN (5, 0x102) is tried
+ *  once more on a freshly initialised module, unless the token counted a failure. */
+CK_RV pool_host_login(struct pool_host *host, struct kw_span pin);
+/** Installs the wrapping key and the canary and finds out what the token can do. */
+CK_RV pool_host_install(struct pool_host *host, struct kw_span wrapping_key);
+/** Reads the token's flags again. */
+CK_RV pool_host_flags(struct pool_host *host, CK_FLAGS *flags);
+CK_RV pool_host_open_session(struct pool_host *host, CK_SESSION_HANDLE *session);
+/** Does the token still compute? Uses `session`. CKR_OPERATION_ACTIVE and the like are a word about
+ *  the session, not about the token. */
+CK_RV pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
+/** Is the anchor, and with it the login and every key object, still there? */
+bool pool_host_anchored(struct pool_host *host);
+
+/* --- host_keys.c --- */
+
+struct pool_host_keys *pool_host_keys_create(size_t limit);
+void pool_host_keys_destroy(struct pool_host_keys *keys);
+/** The key of a request, held; NULL when the host has not got it and no usable blob came along
+ *  (`bad_blob` tells which). Release with pool_host_key_put. Any thread. */
+struct pool_host_key *pool_host_key_get(struct pool_host *host, const struct pool_wire_request *req,
+                                        bool *bad_blob);
+void pool_host_key_put(struct pool_host *host, struct pool_host_key *key);
+/** The object handle for ciphers and signatures, or for HMAC; unwraps the blob when needed. */
+CK_RV pool_host_key_handle(struct pool_host *host, struct pool_host_key *key, bool hmac,
+                           CK_OBJECT_HANDLE *out);
+/** Forgets a handle that the token no longer knows. */
+void pool_host_key_stale(struct pool_host *host, struct pool_host_key *key,
+                         CK_OBJECT_HANDLE handle);
+
+/* --- host_run.c --- */
+
+struct pool_host_result {
+    struct pool_wire_answer answer; /* out borrows from the session's buffer */
+    bool need_key;
+    bool generated;
+    struct kc_public pub;
+};
+/** Runs one request to its verdict. `session` may be replaced by a new one. */
+void pool_host_run(struct pool_host *host, CK_SESSION_HANDLE *session, uint8_t *out,
+                   const struct pool_wire_request *req, struct pool_host_result *result);
+
+/* --- the calls; CKR_OK with call->status KW_OK is success --- */
+
+CK_RV pool_host_rsa(struct pool_host_call *call);
+CK_RV pool_host_ecdsa(struct pool_host_call *call);
+CK_RV pool_host_hmac(struct pool_host_call *call);
+CK_RV pool_host_aes(struct pool_host_call *call);
+CK_RV pool_host_wrap(struct pool_host_call *call);
+CK_RV pool_host_random(struct pool_host_call *call);
+/** Makes a key pair or secret key, wraps it and proves that the blob signs or encrypts. */
+CK_RV pool_host_generate(struct pool_host_call *call);
+/** One C_SignInit + C_Sign, C_EncryptInit + C_Encrypt or C_DecryptInit + C_Decrypt. */
+CK_RV pool_host_sign(struct pool_host_call *call, CK_MECHANISM *mechanism, struct kw_span in,
+                     uint8_t *out, size_t cap, size_t *out_len);
+CK_RV pool_host_encrypt(struct pool_host_call *call, CK_MECHANISM *mechanism, struct kw_span in,
+                        uint8_t *out, size_t cap, size_t *out_len);
+CK_RV pool_host_decrypt(struct pool_host_call *call, CK_MECHANISM *mechanism, struct kw_span in,
+                        uint8_t *out, size_t cap, size_t *out_len);
+
+/* --- host_work.c --- */
+
+/** Starts the session threads. */
+kw_status pool_host_work_start(struct pool_host *host);
+/** Takes over a data channel's descriptor. */
+kw_status pool_host_work_add(struct pool_host *host, int fd);

@@ -1,0 +1,222 @@
+/* The life of a member host process: hardened first, told over the control socket what to load,
+ * ended when that socket closes. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "pool/pkcs11/ckr.h"
+#include "pool/pkcs11/control.h"
+#include "pool/pkcs11/host.h"
+#include "pool/pool.h"
+
+enum { EXIT_DONE = 0, EXIT_PROTOCOL = 64, EXIT_FAILED = 65 };
+
+static void harden(void)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    /* second line of defence: the first is that the control socket closes with the gateway */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* a terminal's interrupt is the gateway's business */
+    signal(SIGHUP, SIG_IGN);
+    sigset_t none_blocked;
+    sigemptyset(&none_blocked);
+    sigprocmask(SIG_SETMASK, &none_blocked, NULL);
+}
+
+static kw_status send_record(struct pool_host *host, const struct kw_buf *record)
+{
+    return pool_control_send(host->control_fd, kw_buf_span(record), -1);
+}
+
+static int failed(struct pool_host *host, enum pool_wire_stage stage, CK_RV rv, const char *reason)
+{
+    uint8_t room[POOL_WIRE_TEXT_MAX + 64];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    struct pool_wire_failed msg = {stage, rv, kw_span_str(reason)};
+    if (pool_wire_put_failed(&out, &msg) == KW_OK) {
+        (void)!send_record(host, &out);
+    }
+    return EXIT_FAILED;
+}
+
+static void copy_field(char *out, size_t cap, const unsigned char *field, size_t len)
+{
+    size_t used = strnlen((const char *)field, len);
+    while (used > 0 && field[used - 1] == ' ') {
+        used--;
+    }
+    used = used < cap ? used : cap - 1;
+    memcpy(out, field, used);
+    out[used] = '\0';
+}
+
+static kw_status say_hello(struct pool_host *host)
+{
+    const CK_TOKEN_INFO *token = &host->token;
+    struct pool_wire_hello hello = {.flags = token->flags};
+    copy_field(hello.label, sizeof(hello.label), token->label, sizeof(token->label));
+    copy_field(hello.serial, sizeof(hello.serial), token->serialNumber,
+               sizeof(token->serialNumber));
+    copy_field(hello.manufacturer, sizeof(hello.manufacturer), token->manufacturerID,
+               sizeof(token->manufacturerID));
+    copy_field(hello.model, sizeof(hello.model), token->model, sizeof(token->model));
+    snprintf(hello.firmware, sizeof(hello.firmware), "%u.%u", token->firmwareVersion.major,
+             token->firmwareVersion.minor);
+    uint8_t room[512];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    KW_TRY(pool_wire_put_hello(&out, &hello));
+    return send_record(host, &out);
+}
+
+/** Waits for the lock that hosts of one token store share: a login rewrites the store, and some
+ *  modules fail when two do it at once. The lock goes with the process. */
+static void take_lock(struct pool_host *host)
+{
+    while (host->lock_fd >= 0 && flock(host->lock_fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    uint8_t room[16];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    if (pool_wire_put_plain(&out, POOL_WIRE_LOCKED) == KW_OK) {
+        (void)!send_record(host, &out);
+    }
+}
+
+static void release_lock(struct pool_host *host)
+{
+    if (host->lock_fd >= 0) {
+        close(host->lock_fd);
+        host->lock_fd = -1;
+    }
+}
+
+static int configure(struct pool_host *host, uint8_t *room)
+{
+    struct kw_span body;
+    struct pool_wire_config config;
+    if (pool_control_receive(host->control_fd, room, &body, &host->lock_fd) != KW_OK ||
+        pool_wire_get_config(body, &config) != KW_OK) {
+        return EXIT_PROTOCOL;
+    }
+    host->sessions = config.sessions;
+    take_lock(host);
+    char reason[256] = "";
+    CK_RV rv = pool_host_open_token(host, &config, reason, sizeof(reason));
+    if (rv != CKR_OK) {
+        enum pool_wire_stage stage =
+            host->p11 == NULL ? POOL_WIRE_STAGE_MODULE : POOL_WIRE_STAGE_TOKEN;
+        return failed(host, stage, rv, reason);
+    }
+    return say_hello(host) == KW_OK ? 0 : EXIT_PROTOCOL;
+}
+
+static kw_status report_login(struct pool_host *host, CK_RV rv)
+{
+    CK_FLAGS flags = 0;
+    (void)pool_host_flags(host, &flags);
+    struct pool_wire_logged_in msg = {rv, flags};
+    uint8_t room[64];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    KW_TRY(pool_wire_put_logged_in(&out, &msg));
+    return send_record(host, &out);
+}
+
+/** PIN and wrapping key live in this packet alone; it is wiped before the host starts to work. */
+static int log_in(struct pool_host *host, uint8_t *room)
+{
+    struct kw_span body;
+    struct pool_wire_login login;
+    int fd;
+    if (pool_control_receive(host->control_fd, room, &body, &fd) != KW_OK ||
+        pool_wire_get_login(body, &login) != KW_OK) {
+        return EXIT_PROTOCOL;
+    }
+    CK_RV rv = pool_host_login(host, login.pin);
+    release_lock(host);
+    if (report_login(host, rv) != KW_OK) {
+        return EXIT_PROTOCOL;
+    }
+    if (rv != CKR_OK) {
+        return EXIT_FAILED;
+    }
+    rv = pool_host_install(host, login.wrapping_key);
+    if (rv != CKR_OK) {
+        char reason[128];
+        snprintf(reason, sizeof(reason), "the wrapping key cannot be installed: CKR_%s (0x%lx)",
+                 pool_ckr(rv)->name, rv);
+        return failed(host, POOL_WIRE_STAGE_DOMAIN, rv, reason);
+    }
+    return 0;
+}
+
+static size_t key_limit(void)
+{
+    const char *text = getenv("KEYWARD_HOST_KEYS");
+    long limit = text != NULL ? strtol(text, NULL, 10) : 0;
+    return limit > 0 && limit <= 65536 ? (size_t)limit : POOL_HOST_KEYS;
+}
+
+static int begin_work(struct pool_host *host)
+{
+    host->keys = pool_host_keys_create(key_limit());
+    if (host->keys == NULL || pool_host_work_start(host) != KW_OK) {
+        return failed(host, POOL_WIRE_STAGE_RUN, CKR_SESSION_COUNT, "no session could be opened");
+    }
+    struct pool_wire_ready msg = {host->sessions};
+    uint8_t room[64];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    if (pool_wire_put_ready(&out, &msg) != KW_OK || send_record(host, &out) != KW_OK) {
+        return EXIT_PROTOCOL;
+    }
+    return 0;
+}
+
+/** Takes channels in until the gateway closes the control socket. */
+static int serve(struct pool_host *host, uint8_t *room)
+{
+    for (;;) {
+        struct kw_span body;
+        int fd;
+        kw_status status = pool_control_receive(host->control_fd, room, &body, &fd);
+        if (status == KW_E_IO) {
+            return EXIT_DONE;
+        }
+        if (status != KW_OK || fd < 0 || pool_wire_get_plain(body, POOL_WIRE_CHANNEL) != KW_OK) {
+            return EXIT_PROTOCOL;
+        }
+        if (pool_host_work_add(host, fd) != KW_OK) {
+            return EXIT_FAILED;
+        }
+    }
+}
+
+int pool_host_main(int control_fd)
+{
+    static struct pool_host host;
+    harden();
+    host.control_fd = control_fd;
+    host.lock_fd = -1;
+    pthread_mutex_init(&host.objects, NULL);
+    pthread_mutex_init(&host.generating, NULL);
+    uint8_t *room = kw_secret_alloc(POOL_CONTROL_MAX);
+    if (room == NULL) {
+        return EXIT_FAILED;
+    }
+    int code = configure(&host, room);
+    code = code == 0 ? log_in(&host, room) : code;
+    kw_secret_free(room);
+    room = kw_secret_alloc(POOL_CONTROL_MAX);
+    code = code == 0 ? begin_work(&host) : code;
+    code = code == 0 && room != NULL ? serve(&host, room) : code;
+    /* Session threads may be inside the module: C_Finalize under them crashes some modules, and so
+     * does their clean-up at exit. The token forgets the sessions with the process. */
+    _exit(code);
+}

@@ -1,0 +1,95 @@
+#include "pool/pkcs11/member.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pool/pkcs11/control.h"
+
+#define SESSIONS_DEFAULT 8u
+
+static void destroy(struct pool_member *member)
+{
+    struct pool_p11 *p11 = member->impl;
+    if (p11 == NULL) {
+        return;
+    }
+    pool_p11_stop(p11);
+    pool_p11_probe_destroy(p11);
+    kw_secret_free(p11->room);
+    pthread_mutex_destroy(&p11->lock);
+    free(p11);
+    member->impl = NULL;
+}
+
+static kw_status create(struct pool_member *member, const struct pool_member_config *config)
+{
+    const struct pool_config *pool = pool_config(member->pool);
+    if (config->module == NULL || config->pin_file == NULL || pool->state_dir == NULL ||
+        config->hosts > POOL_P11_HOSTS_MAX || config->sessions > 1024) {
+        return KW_E_INPUT;
+    }
+    struct pool_p11 *p11 = calloc(1, sizeof(*p11));
+    if (p11 == NULL) {
+        return KW_E_NOMEM;
+    }
+    pthread_mutex_init(&p11->lock, NULL);
+    p11->member = member;
+    member->impl = p11;
+    p11->host_count = config->hosts == 0 ? 1 : config->hosts;
+    p11->attempts_left = -1;
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        p11->hosts[i].number = i;
+        p11->hosts[i].control = p11->hosts[i].probe_fd = -1;
+        p11->hosts[i].sessions = config->sessions == 0 ? SESSIONS_DEFAULT : config->sessions;
+    }
+    p11->room = kw_secret_alloc(POOL_CONTROL_MAX);
+    kw_status status = p11->room == NULL ? KW_E_NOMEM : pool_p11_probe_create(p11);
+    if (status != KW_OK) {
+        destroy(member);
+    }
+    return status;
+}
+
+/** Public-key work belongs to the core; what the token refused once is not asked of it again. */
+static bool can(const struct pool_member *member, const struct pool_op *op)
+{
+    const struct pool_p11 *p11 = member->impl;
+    if (op->lane.kind == KW_KIND_GENERATE || op->lane.kind == KW_KIND_RANDOM) {
+        return true;
+    }
+    /* what the host adds to an input (tag, padding, check value) must fit as well */
+    if (op->lane.in.len > POOL_WIRE_DATA_MAX - 64 || op->lane.aad.len > POOL_WIRE_DATA_MAX) {
+        return false;
+    }
+    uint64_t unable = atomic_load_explicit(&p11->unable[op->lane.kind], memory_order_relaxed);
+    return (unable >> op->lane.alg & 1) == 0;
+}
+
+static void stats(struct pool_member *member, struct pool_member_stats *out)
+{
+    struct pool_p11 *p11 = member->impl;
+    pthread_mutex_lock(&p11->lock);
+    snprintf(out->token_label, sizeof(out->token_label), "%s", p11->token.label);
+    snprintf(out->token_serial, sizeof(out->token_serial), "%s", p11->token.serial);
+    snprintf(out->manufacturer, sizeof(out->manufacturer), "%s", p11->token.manufacturer);
+    snprintf(out->model, sizeof(out->model), "%s", p11->token.model);
+    snprintf(out->firmware, sizeof(out->firmware), "%s", p11->token.firmware);
+    out->login_attempts_left = p11->attempts_left;
+    out->host_pid = (uint64_t)p11->pid;
+    pthread_mutex_unlock(&p11->lock);
+}
+
+const struct pool_member_type pool_member_pkcs11 = {
+    .kind = "pkcs11",
+    .create = create,
+    .destroy = destroy,
+    .attach = pool_p11_attach,
+    .detach = pool_p11_detach,
+    .submit = pool_p11_submit,
+    .flush = pool_p11_flush,
+    .ready = pool_p11_ready,
+    .expire = pool_p11_expire,
+    .can = can,
+    .supervise = pool_p11_supervise,
+    .stats = stats,
+};

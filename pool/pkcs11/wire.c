@@ -1,0 +1,457 @@
+#include "pool/pkcs11/wire.h"
+
+#include "crypto/domain/domain.h"
+
+#define LENGTH_BYTES     4
+#define SESSIONS_MAX     1024u
+#define REQUEST_OVERHEAD 128
+#define EXPONENT_MAX     8
+
+/* --- writer and reader: a bad step makes the whole record bad, checked once at the end ----------
+ */
+
+struct writer {
+    struct kw_buf *out;
+    size_t start;
+    bool bad;
+};
+
+static void put_bytes(struct writer *w, const void *data, size_t len)
+{
+    if (w->bad || w->out->cap - w->out->len < len) {
+        w->bad = true;
+        return;
+    }
+    if (len > 0) {
+        memcpy(w->out->data + w->out->len, data, len);
+        w->out->len += len;
+    }
+}
+
+static void put_int(struct writer *w, uint64_t value, size_t bytes)
+{
+    uint8_t le[8];
+    for (size_t i = 0; i < bytes; i++) {
+        le[i] = (uint8_t)(value >> (8 * i));
+    }
+    put_bytes(w, le, bytes);
+}
+
+static void put_span(struct writer *w, struct kw_span span, size_t max)
+{
+    if (span.len > max) {
+        w->bad = true;
+        return;
+    }
+    put_int(w, span.len, 4);
+    put_bytes(w, span.data, span.len);
+}
+
+static struct writer begin(struct kw_buf *out, enum pool_wire_type type)
+{
+    struct writer w = {out, out->len, false};
+    put_int(&w, 0, LENGTH_BYTES);
+    put_int(&w, type, 1);
+    return w;
+}
+
+static kw_status finish(struct writer *w)
+{
+    size_t total = w->out->len - w->start;
+    if (w->bad || total > POOL_WIRE_RECORD_MAX) {
+        w->out->len = w->start;
+        return KW_E_TOO_LARGE;
+    }
+    uint8_t *length = w->out->data + w->start;
+    for (size_t i = 0; i < LENGTH_BYTES; i++) {
+        length[i] = (uint8_t)((total - LENGTH_BYTES) >> (8 * i));
+    }
+    return KW_OK;
+}
+
+struct reader {
+    struct kw_span rest;
+    bool bad;
+};
+
+static const uint8_t *get_bytes(struct reader *r, size_t len)
+{
+    if (r->bad || r->rest.len < len) {
+        r->bad = true;
+        return NULL;
+    }
+    const uint8_t *at = r->rest.data;
+    r->rest = kw_span_of(at + len, r->rest.len - len);
+    return at;
+}
+
+static uint64_t get_int(struct reader *r, size_t bytes)
+{
+    const uint8_t *le = get_bytes(r, bytes);
+    uint64_t value = 0;
+    for (size_t i = 0; le != NULL && i < bytes; i++) {
+        value |= (uint64_t)le[i] << (8 * i);
+    }
+    return value;
+}
+
+/** An integer that must be below `bound`. */
+static uint32_t get_enum(struct reader *r, size_t bytes, uint64_t bound)
+{
+    uint64_t value = get_int(r, bytes);
+    if (value >= bound) {
+        r->bad = true;
+        return 0;
+    }
+    return (uint32_t)value;
+}
+
+static struct kw_span get_span(struct reader *r, size_t max)
+{
+    uint64_t len = get_int(r, 4);
+    if (len > max) {
+        r->bad = true;
+    }
+    const uint8_t *at = get_bytes(r, r->bad ? 0 : (size_t)len);
+    return r->bad ? kw_span_of(NULL, 0) : kw_span_of(len == 0 ? NULL : at, (size_t)len);
+}
+
+static void get_copy(struct reader *r, void *out, size_t len)
+{
+    const uint8_t *at = get_bytes(r, len);
+    if (at != NULL) {
+        memcpy(out, at, len);
+    }
+}
+
+static struct reader open_body(struct kw_span body, enum pool_wire_type type)
+{
+    struct reader r = {body, false};
+    if (get_int(&r, 1) != (uint64_t)type) {
+        r.bad = true;
+    }
+    return r;
+}
+
+static kw_status closed(const struct reader *r)
+{
+    return r->bad || r->rest.len != 0 ? KW_E_INPUT : KW_OK;
+}
+
+/* --- framing ------------------------------------------------------------------------------------
+ */
+
+kw_status pool_wire_next(struct kw_span *stream, struct kw_span *body)
+{
+    if (stream->len < LENGTH_BYTES) {
+        return KW_E_NOT_FOUND;
+    }
+    struct reader r = {*stream, false};
+    uint64_t len = get_int(&r, LENGTH_BYTES);
+    if (len == 0 || len > POOL_WIRE_RECORD_MAX - LENGTH_BYTES) {
+        return KW_E_INPUT;
+    }
+    if (r.rest.len < len) {
+        return KW_E_NOT_FOUND;
+    }
+    *body = kw_span_of(r.rest.data, (size_t)len);
+    *stream = kw_span_of(r.rest.data + len, r.rest.len - (size_t)len);
+    return KW_OK;
+}
+
+uint8_t pool_wire_type_of(struct kw_span body)
+{
+    return body.len == 0 ? 0 : body.data[0];
+}
+
+size_t pool_wire_request_size(const struct pool_wire_request *msg)
+{
+    return REQUEST_OVERHEAD + msg->blob.len + msg->in.len + msg->sig.len + msg->iv.len +
+           msg->aad.len + msg->n.len + msg->e.len;
+}
+
+kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type)
+{
+    struct writer w = begin(out, type);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type)
+{
+    struct reader r = open_body(body, type);
+    return closed(&r);
+}
+
+/* --- data channel -------------------------------------------------------------------------------
+ */
+
+kw_status pool_wire_put_request(struct kw_buf *out, const struct pool_wire_request *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_REQUEST);
+    put_int(&w, msg->id, 8);
+    put_int(&w, msg->kind, 1);
+    put_int(&w, msg->alg, 1);
+    put_bytes(&w, msg->key_id, sizeof(msg->key_id));
+    put_int(&w, msg->kty, 1);
+    put_int(&w, msg->curve, 1);
+    put_int(&w, msg->bits, 4);
+    put_int(&w, msg->exponent, 4);
+    put_int(&w, msg->out_cap, 4);
+    put_bytes(&w, msg->tag, sizeof(msg->tag));
+    put_span(&w, msg->blob, KC_BLOB_MAX);
+    put_span(&w, msg->in, POOL_WIRE_DATA_MAX);
+    put_span(&w, msg->sig, KW_RSA_MAX_BYTES);
+    put_span(&w, msg->iv, KW_AES_BLOCK_LEN);
+    put_span(&w, msg->aad, POOL_WIRE_DATA_MAX);
+    put_span(&w, msg->n, KW_RSA_MAX_BYTES);
+    put_span(&w, msg->e, EXPONENT_MAX);
+    if (msg->out_cap > POOL_WIRE_DATA_MAX) {
+        w.bad = true;
+    }
+    return finish(&w);
+}
+
+kw_status pool_wire_get_request(struct kw_span body, struct pool_wire_request *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_REQUEST);
+    memset(msg, 0, sizeof(*msg));
+    msg->id = get_int(&r, 8);
+    msg->kind = (enum kw_kind)get_enum(&r, 1, KW_KIND_COUNT);
+    msg->alg = (enum kw_alg)get_enum(&r, 1, KW_ALG_COUNT);
+    get_copy(&r, msg->key_id, sizeof(msg->key_id));
+    msg->kty = (enum kw_kty)get_enum(&r, 1, KW_KTY_OCT + 1);
+    msg->curve = (enum kw_curve)get_enum(&r, 1, KW_CURVE_P256K + 1);
+    msg->bits = get_enum(&r, 4, 8 * KW_RSA_MAX_BYTES + 1);
+    msg->exponent = (uint32_t)get_int(&r, 4);
+    msg->out_cap = get_enum(&r, 4, POOL_WIRE_DATA_MAX + 1);
+    get_copy(&r, msg->tag, sizeof(msg->tag));
+    msg->blob = get_span(&r, KC_BLOB_MAX);
+    msg->in = get_span(&r, POOL_WIRE_DATA_MAX);
+    msg->sig = get_span(&r, KW_RSA_MAX_BYTES);
+    msg->iv = get_span(&r, KW_AES_BLOCK_LEN);
+    msg->aad = get_span(&r, POOL_WIRE_DATA_MAX);
+    msg->n = get_span(&r, KW_RSA_MAX_BYTES);
+    msg->e = get_span(&r, EXPONENT_MAX);
+    return closed(&r);
+}
+
+kw_status pool_wire_put_answer(struct kw_buf *out, const struct pool_wire_answer *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_ANSWER);
+    put_int(&w, msg->id, 8);
+    put_int(&w, msg->verdict, 1);
+    put_int(&w, msg->status, 1);
+    put_int(&w, msg->valid, 1);
+    put_int(&w, msg->ckr, 8);
+    put_bytes(&w, msg->tag, sizeof(msg->tag));
+    put_span(&w, msg->out, POOL_WIRE_DATA_MAX);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_answer(struct kw_span body, struct pool_wire_answer *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_ANSWER);
+    memset(msg, 0, sizeof(*msg));
+    msg->id = get_int(&r, 8);
+    msg->verdict = (enum pool_wire_verdict)get_enum(&r, 1, POOL_WIRE_VERDICT_COUNT);
+    msg->status = (kw_status)get_enum(&r, 1, KW_E_INTERNAL + 1);
+    msg->valid = get_enum(&r, 1, 2) != 0;
+    msg->ckr = get_int(&r, 8);
+    get_copy(&r, msg->tag, sizeof(msg->tag));
+    msg->out = get_span(&r, POOL_WIRE_DATA_MAX);
+    return closed(&r);
+}
+
+kw_status pool_wire_put_need_key(struct kw_buf *out, uint64_t id)
+{
+    struct writer w = begin(out, POOL_WIRE_NEED_KEY);
+    put_int(&w, id, 8);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_need_key(struct kw_span body, uint64_t *id)
+{
+    struct reader r = open_body(body, POOL_WIRE_NEED_KEY);
+    *id = get_int(&r, 8);
+    return closed(&r);
+}
+
+kw_status pool_wire_put_generated(struct kw_buf *out, const struct pool_wire_generated *msg)
+{
+    const struct kc_public *pub = &msg->pub;
+    struct writer w = begin(out, POOL_WIRE_GENERATED);
+    put_int(&w, msg->id, 8);
+    put_int(&w, pub->kty, 1);
+    put_int(&w, pub->curve, 1);
+    put_int(&w, pub->bits, 4);
+    put_span(&w, kw_span_of(pub->n, pub->n_len), sizeof(pub->n));
+    put_span(&w, kw_span_of(pub->e, pub->e_len), sizeof(pub->e));
+    put_span(&w, kw_span_of(pub->x, pub->coord_len), sizeof(pub->x));
+    put_span(&w, kw_span_of(pub->y, pub->coord_len), sizeof(pub->y));
+    put_span(&w, msg->blob, KC_BLOB_MAX);
+    return finish(&w);
+}
+
+static size_t get_number(struct reader *r, uint8_t *out, size_t cap)
+{
+    struct kw_span number = get_span(r, cap);
+    if (number.len > 0) {
+        memcpy(out, number.data, number.len);
+    }
+    return number.len;
+}
+
+kw_status pool_wire_get_generated(struct kw_span body, struct pool_wire_generated *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_GENERATED);
+    struct kc_public *pub = &msg->pub;
+    memset(msg, 0, sizeof(*msg));
+    msg->id = get_int(&r, 8);
+    pub->kty = (enum kw_kty)get_enum(&r, 1, KW_KTY_OCT + 1);
+    pub->curve = (enum kw_curve)get_enum(&r, 1, KW_CURVE_P256K + 1);
+    pub->bits = get_enum(&r, 4, 8 * KW_RSA_MAX_BYTES + 1);
+    pub->n_len = get_number(&r, pub->n, sizeof(pub->n));
+    pub->e_len = get_number(&r, pub->e, sizeof(pub->e));
+    pub->coord_len = get_number(&r, pub->x, sizeof(pub->x));
+    if (get_number(&r, pub->y, sizeof(pub->y)) != pub->coord_len) {
+        r.bad = true;
+    }
+    msg->blob = get_span(&r, KC_BLOB_MAX);
+    return closed(&r);
+}
+
+/* --- control socket -----------------------------------------------------------------------------
+ */
+
+kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_CONFIG);
+    put_span(&w, msg->module, POOL_WIRE_TEXT_MAX);
+    put_span(&w, msg->token_label, POOL_WIRE_TEXT_MAX);
+    put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
+    put_int(&w, msg->sessions, 4);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_CONFIG);
+    msg->module = get_span(&r, POOL_WIRE_TEXT_MAX);
+    msg->token_label = get_span(&r, POOL_WIRE_TEXT_MAX);
+    msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
+    msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
+    if (msg->module.len == 0 || msg->sessions == 0) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
+kw_status pool_wire_put_login(struct kw_buf *out, const struct pool_wire_login *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_LOGIN);
+    put_span(&w, msg->pin, POOL_WIRE_PIN_MAX);
+    put_span(&w, msg->wrapping_key, KC_DOMAIN_KEY_LEN);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_login(struct kw_span body, struct pool_wire_login *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LOGIN);
+    msg->pin = get_span(&r, POOL_WIRE_PIN_MAX);
+    msg->wrapping_key = get_span(&r, KC_DOMAIN_KEY_LEN);
+    if (msg->wrapping_key.len != KC_DOMAIN_KEY_LEN) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
+static void get_text(struct reader *r, char *out, size_t cap)
+{
+    struct kw_span text = get_span(r, cap - 1);
+    if (text.len > 0) {
+        memcpy(out, text.data, text.len);
+    }
+    out[text.len] = '\0';
+    for (size_t i = 0; i < text.len; i++) {
+        /* shown in status pages and logs: nothing that could steer a terminal */
+        if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f) {
+            out[i] = '?';
+        }
+    }
+}
+
+kw_status pool_wire_put_hello(struct kw_buf *out, const struct pool_wire_hello *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_HELLO);
+    put_int(&w, msg->flags, 8);
+    put_span(&w, kw_span_str(msg->label), sizeof(msg->label) - 1);
+    put_span(&w, kw_span_str(msg->serial), sizeof(msg->serial) - 1);
+    put_span(&w, kw_span_str(msg->manufacturer), sizeof(msg->manufacturer) - 1);
+    put_span(&w, kw_span_str(msg->model), sizeof(msg->model) - 1);
+    put_span(&w, kw_span_str(msg->firmware), sizeof(msg->firmware) - 1);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_hello(struct kw_span body, struct pool_wire_hello *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_HELLO);
+    memset(msg, 0, sizeof(*msg));
+    msg->flags = get_int(&r, 8);
+    get_text(&r, msg->label, sizeof(msg->label));
+    get_text(&r, msg->serial, sizeof(msg->serial));
+    get_text(&r, msg->manufacturer, sizeof(msg->manufacturer));
+    get_text(&r, msg->model, sizeof(msg->model));
+    get_text(&r, msg->firmware, sizeof(msg->firmware));
+    return closed(&r);
+}
+
+kw_status pool_wire_put_logged_in(struct kw_buf *out, const struct pool_wire_logged_in *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_LOGGED_IN);
+    put_int(&w, msg->ckr, 8);
+    put_int(&w, msg->flags, 8);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_logged_in(struct kw_span body, struct pool_wire_logged_in *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LOGGED_IN);
+    msg->ckr = get_int(&r, 8);
+    msg->flags = get_int(&r, 8);
+    return closed(&r);
+}
+
+kw_status pool_wire_put_ready(struct kw_buf *out, const struct pool_wire_ready *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_READY);
+    put_int(&w, msg->sessions, 4);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_READY);
+    msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
+    if (msg->sessions == 0) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
+kw_status pool_wire_put_failed(struct kw_buf *out, const struct pool_wire_failed *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_FAILED);
+    put_int(&w, msg->stage, 1);
+    put_int(&w, msg->ckr, 8);
+    put_span(&w, msg->reason, POOL_WIRE_TEXT_MAX);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_FAILED);
+    msg->stage = (enum pool_wire_stage)get_enum(&r, 1, POOL_WIRE_STAGE_COUNT);
+    msg->ckr = get_int(&r, 8);
+    msg->reason = get_span(&r, POOL_WIRE_TEXT_MAX);
+    return closed(&r);
+}

@@ -1,0 +1,60 @@
+#pragma once
+/* What the files of pool/ share: the pool itself and its counters. Kinds of members do not see it.
+ */
+
+#include <pthread.h>
+
+#include "pool/member.h"
+
+struct core_engine;
+struct pool_supervisor;
+
+/** Counters of one member on one port. Written by the port's thread alone, read by any. */
+struct pool_counters {
+    struct {
+        _Atomic uint64_t ok, caller_error, failed, seconds_ns_sum;
+        _Atomic uint64_t buckets[POOL_LATENCY_BUCKETS];
+    } kinds[KW_KIND_COUNT];
+};
+
+/** Adds to a counter that one thread alone writes: no locked instruction. */
+static inline void pool_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t was = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, was + n, memory_order_relaxed);
+}
+
+struct pool {
+    struct pool_config config; /* defaults filled in; `members` is not kept */
+    const struct kc_domain *domain;
+
+    /* the configured members, then the implicit core at [member_count] */
+    struct pool_member members[POOL_MAX_MEMBERS + 1];
+    unsigned member_count;
+    unsigned created; /* members whose create succeeded, from the core downwards */
+    bool core_opens_hsm;
+    struct core_engine *engine; /* of every core member */
+
+    _Atomic int64_t budget_out; /* retries under way that took from the budget */
+    _Atomic uint64_t failovers, retries, wrong_answers, unlisted_events;
+
+    pthread_mutex_t state_lock; /* members' health word and texts */
+
+    pthread_mutex_t ports_lock;
+    struct pool_port *ports;
+    struct pool_counters *retired; /* per member: what ports that are gone had counted */
+
+    struct pool_supervisor *supervisor;
+};
+
+/** The member that runs software keys and public-key operations. */
+static inline struct pool_member *pool_core(struct pool *pool)
+{
+    return &pool->members[pool->member_count];
+}
+
+/** True when no member is configured: the core serves HSM keys as well. */
+static inline bool pool_is_core_alone(const struct pool *pool)
+{
+    return pool->member_count == 0;
+}

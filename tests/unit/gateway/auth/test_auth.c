@@ -1,0 +1,295 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "gateway/auth/access.h"
+#include "gateway/auth/auth.h"
+#include "gateway/base/arena.h"
+
+static char folder[64], file[96];
+static char error[512];
+
+static int setup(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/keyward-auth-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(file, sizeof file, "%s/tokens.json", folder);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char lock[128];
+    snprintf(lock, sizeof lock, "%s.lock", file);
+    unlink(file);
+    unlink(lock);
+    return rmdir(folder);
+}
+
+static void write_file(const char *text)
+{
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    fclose(out);
+}
+
+/* One request on a connection with this Authorization header (NULL: none). */
+static kw_status ask(struct gw_auth *auth, struct gw_peer *peer, const char *header, char *subject)
+{
+    struct gw_request req = {.peer = peer, .arena = gw_arena_create()};
+    /* in memory of its own, so that a read behind it is seen */
+    char *copy = header ? strdup(header) : NULL;
+    if (copy)
+        req.authorization = kw_span_of(copy, strlen(copy));
+    kw_status status = gw_auth_identify(auth, &req);
+    assert_int_equal(status == KW_OK, req.identity != NULL);
+    assert_int_equal(gw_access_allows(req.identity, "keys/sign/action", kw_span_str("k")),
+                     status == KW_OK);
+    if (status == KW_OK && subject)
+        strcpy(subject, req.identity->subject);
+    gw_arena_destroy(req.arena);
+    free(copy);
+    return status;
+}
+
+static kw_status ask_token(struct gw_auth *auth, struct gw_peer *peer, const char *token)
+{
+    char header[256];
+    snprintf(header, sizeof header, "Bearer %s", token);
+    return ask(auth, peer, header, NULL);
+}
+
+static void forget(struct gw_peer *peer)
+{
+    if (peer->token_cache)
+        peer->token_cache_free(peer->token_cache);
+    memset(peer, 0, sizeof *peer);
+}
+
+static void made_and_used(void **state)
+{
+    (void)state;
+    char token[64], second[64], subject[64];
+    assert_int_equal(gw_tokens_create(file, "ci", token, sizeof token, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_create(file, "ops@x", second, sizeof second, error, sizeof error),
+                     KW_OK);
+    assert_int_equal(strlen(token), 43);
+    assert_string_not_equal(token, second);
+    struct stat info;
+    assert_int_equal(stat(file, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    struct gw_auth *auth;
+    assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
+    struct gw_peer peer = {0};
+    char header[128];
+    snprintf(header, sizeof header, "Bearer %s", second);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ask(auth, &peer, header, subject), KW_OK);
+        assert_string_equal(subject, "ops@x");
+    }
+    /* another token on the same connection takes over */
+    assert_int_equal(ask_token(auth, &peer, token), KW_OK);
+    assert_int_equal(ask_token(auth, &peer, second), KW_OK);
+    forget(&peer);
+    gw_auth_destroy(auth);
+}
+
+static void refused_headers(void **state)
+{
+    (void)state;
+    char token[64], header[256];
+    assert_int_equal(gw_tokens_create(file, "t", token, sizeof token, error, sizeof error), KW_OK);
+    struct gw_auth *auth;
+    assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
+    struct gw_peer peer = {0};
+    static const char *const forms[] = {"%s",         "Basic %s",     "Bearer%s",   "Bearer x%s",
+                                        "Bearer %sx", "Bearer",       "Bearer ",    "Bearer  ",
+                                        "bearer",     "Bearer %s %s", "Bearer %s,", "Bearer \"%s\"",
+                                        "%s Bearer",  " Bearer %s",   "Bearer\t%s"};
+    for (int cached = 0; cached < 2; cached++) {
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+            const char *at = strstr(forms[i], "%s");
+            int before = at ? (int)(at - forms[i]) : (int)strlen(forms[i]);
+            snprintf(header, sizeof header, "%.*s%s%s", before, forms[i], at ? token : "",
+                     at ? at + 2 : "");
+            if (ask(auth, &peer, header, NULL) != KW_E_FORBIDDEN)
+                fail_msg("%s", forms[i]);
+        }
+        assert_int_equal(ask(auth, &peer, NULL, NULL), KW_E_FORBIDDEN);
+        /* every single changed character */
+        for (size_t i = 0; i < strlen(token); i++) {
+            char other[64];
+            strcpy(other, token);
+            other[i] = other[i] == 'A' ? 'B' : 'A';
+            assert_int_equal(ask_token(auth, &peer, other), KW_E_FORBIDDEN);
+        }
+        assert_int_equal(ask_token(auth, &peer, token), KW_OK);
+    }
+    snprintf(header, sizeof header, "bEARER   %s ", token);
+    assert_int_equal(ask(auth, &peer, header, NULL), KW_OK);
+    forget(&peer);
+    gw_auth_destroy(auth);
+}
+
+static void revoked_on_an_open_connection(void **state)
+{
+    (void)state;
+    char token[64], other[64];
+    assert_int_equal(gw_tokens_create(file, "a", token, sizeof token, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_create(file, "b", other, sizeof other, error, sizeof error), KW_OK);
+    struct gw_auth *auth;
+    assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
+    struct gw_peer peer = {0};
+    assert_int_equal(ask_token(auth, &peer, token), KW_OK);
+    assert_int_equal(gw_tokens_revoke(file, "a", error, sizeof error), KW_OK);
+    assert_int_equal(ask_token(auth, &peer, token), KW_OK); /* not reloaded yet */
+    assert_int_equal(gw_auth_reload(auth, error, sizeof error), KW_OK);
+    assert_int_equal(ask_token(auth, &peer, token), KW_E_FORBIDDEN);
+    assert_int_equal(ask_token(auth, &peer, other), KW_OK);
+    /* a broken file changes nothing */
+    write_file("{\"tokens\":[{\"id\":\"b\"}]}");
+    assert_int_equal(gw_auth_reload(auth, error, sizeof error), KW_E_INPUT);
+    assert_non_null(strstr(error, "tokens[0]"));
+    assert_int_equal(ask_token(auth, &peer, other), KW_OK);
+    unlink(file);
+    assert_int_equal(gw_auth_reload(auth, error, sizeof error), KW_E_IO);
+    assert_int_equal(ask_token(auth, &peer, other), KW_OK);
+    forget(&peer);
+    gw_auth_destroy(auth);
+}
+
+static void in_memory(void **state)
+{
+    (void)state;
+    struct gw_auth *auth;
+    assert_int_equal(gw_auth_create(&auth, NULL, error, sizeof error), KW_OK);
+    struct gw_peer peer = {0};
+    const char *token = "0123456789abcdef0123456789abcdef";
+    assert_int_equal(ask_token(auth, &peer, token), KW_E_FORBIDDEN);
+    assert_int_equal(gw_auth_add(auth, "dev", kw_span_str(token)), KW_OK);
+    assert_int_equal(gw_auth_add(auth, "dev", kw_span_str(token)), KW_E_CONFLICT);
+    assert_int_equal(gw_auth_add(auth, "short", kw_span_str("0123456789")), KW_E_INPUT);
+    assert_int_equal(ask_token(auth, &peer, token), KW_OK);
+    assert_int_equal(gw_auth_reload(auth, error, sizeof error), KW_OK);
+    assert_int_equal(ask_token(auth, &peer, token), KW_OK);
+    forget(&peer);
+    gw_auth_destroy(auth);
+}
+
+static void unix_peers(void **state)
+{
+    (void)state;
+    char subject[64], expected[64];
+    struct gw_auth *auth;
+    assert_int_equal(gw_auth_create(&auth, NULL, error, sizeof error), KW_OK);
+    struct gw_peer own = {.local = true, .uid = geteuid()};
+    assert_int_equal(ask(auth, &own, NULL, subject), KW_OK);
+    snprintf(expected, sizeof expected, "uid:%u", (unsigned)geteuid());
+    assert_string_equal(subject, expected);
+    struct gw_peer root = {.local = true, .uid = 0};
+    assert_int_equal(ask(auth, &root, NULL, subject), KW_OK);
+    assert_string_equal(subject, "uid:0");
+    struct gw_peer other = {.local = true, .uid = geteuid() + 4711};
+    assert_int_equal(ask(auth, &other, NULL, NULL), KW_E_FORBIDDEN);
+    struct gw_peer nobody = {.local = true, .uid = 65534};
+    assert_int_equal(ask(auth, &nobody, NULL, NULL), KW_E_FORBIDDEN);
+    struct gw_peer remote = {.local = false, .uid = 0};
+    assert_int_equal(ask(auth, &remote, NULL, NULL), KW_E_FORBIDDEN);
+    /* a wrong token is not made good by the uid */
+    assert_int_equal(ask(auth, &root, "Bearer wrong", NULL), KW_E_FORBIDDEN);
+    gw_auth_destroy(auth);
+}
+
+static void broken_files(void **state)
+{
+    (void)state;
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"", ":"},
+        {"{", ":1"},
+        {"[]", "tokens"},
+        {"{}", "tokens"},
+        {"{\"tokens\":{}}", "tokens"},
+        {"{\"tokens\":[5]}", "tokens[0]"},
+        {"{\"tokens\":[{\"id\":\"a\"}]}", "tokens[0]"},
+        {"{\"tokens\":[{\"sha256\":\"" HASH "\"}]}", "tokens[0]"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"12\"}]}", "sha256"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "0\"}]}", "sha256"},
+        {"{\"tokens\":[{\"id\":\"a b\",\"sha256\":\"" HASH "\"}]}", "id"},
+        {"{\"tokens\":[{\"id\":\"\",\"sha256\":\"" HASH "\"}]}", "id"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\",\"created\":\"x\"}]}", "created"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\"},{\"id\":\"a\",\"sha256\":\"" HASH
+         "\"}]}",
+         "twice"},
+        {"{\"tokens\":[],\n\"tokens\":[]}", ":2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct gw_auth *auth = NULL;
+        write_file(cases[i].text);
+        if (gw_auth_create(&auth, file, error, sizeof error) == KW_OK)
+            fail_msg("%s", cases[i].text);
+        if (!strstr(error, file) || !strstr(error, cases[i].says))
+            fail_msg("%s: %s", cases[i].text, error);
+    }
+    unlink(file);
+    struct gw_auth *auth = NULL;
+    assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_E_IO);
+    assert_non_null(strstr(error, "No such file"));
+}
+
+static void count_row(void *ctx, const char *id, int64_t created)
+{
+    char *text = ctx;
+    assert_true(created > 1700000000);
+    strcat(text, id);
+    strcat(text, " ");
+}
+
+static void edits(void **state)
+{
+    (void)state;
+    char token[64], rows[128] = "";
+    static const char *const ids[] = {"one", "two", "three"};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(gw_tokens_create(file, ids[i], token, sizeof token, error, sizeof error),
+                         KW_OK);
+    assert_int_equal(gw_tokens_create(file, "two", token, sizeof token, error, sizeof error),
+                     KW_E_CONFLICT);
+    assert_int_equal(token[0], 0);
+    assert_int_equal(gw_tokens_create(file, "a b", token, sizeof token, error, sizeof error),
+                     KW_E_INPUT);
+    assert_int_equal(gw_tokens_create(file, "room", token, 43, error, sizeof error), KW_E_INPUT);
+    assert_int_equal(gw_tokens_revoke(file, "four", error, sizeof error), KW_E_NOT_FOUND);
+    assert_int_equal(gw_tokens_revoke(file, "two", error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_list(file, count_row, rows, error, sizeof error), KW_OK);
+    assert_string_equal(rows, "one three ");
+    assert_int_equal(
+        gw_tokens_create("/nowhere/at/all.json", "x", token, sizeof token, error, sizeof error),
+        KW_E_IO);
+    assert_non_null(strstr(error, "/nowhere/at/all.json"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(made_and_used), TEST(refused_headers), TEST(revoked_on_an_open_connection),
+        TEST(in_memory),     TEST(unix_peers),      TEST(broken_files),
+        TEST(edits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+/* The configuration file: what is taken, and the exact words of what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "crypto/base/clock.h"
+#include "gateway/config/config.h"
+#include "gateway/config/durable.h"
+
+static char folder[64];
+static char error[4096];
+
+static void put_file(const char *name, const char *text, unsigned mode)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(gw_write_durable(path, kw_span_str(text), mode, error, sizeof error), KW_OK);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/kw-config-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    put_file("a.pin", "1234", 0600);
+    put_file("open.pin", "1234", 0644);
+    put_file("module.so", "x", 0644);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a.pin", "open.pin", "module.so", "k.yaml"};
+    char path[128];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+static struct gw_config *load(const char *text)
+{
+    char path[128];
+    struct gw_config *config = NULL;
+    put_file("k.yaml", text, 0644);
+    snprintf(path, sizeof path, "%s/k.yaml", folder);
+    kw_status status = gw_config_load(&config, path, error, sizeof error);
+    assert_true((status == KW_OK) == (config != NULL));
+    return config;
+}
+
+/* Each expected line follows "FOLDER/k.yaml:". */
+static void refused(const char *text, const char *const *expected, size_t count)
+{
+    struct gw_config *config = load(text);
+    assert_null(config);
+    char *line = error;
+    for (size_t i = 0; i < count; i++) {
+        char wanted[768];
+        snprintf(wanted, sizeof wanted, "%s/k.yaml:%s", folder, expected[i]);
+        char *end = strchr(line, '\n');
+        if (end)
+            *end = '\0';
+        assert_string_equal(line, wanted);
+        assert_true((end != NULL) == (i + 1 < count));
+        line = end ? end + 1 : line;
+    }
+}
+
+static void refused_one(const char *text, const char *expected)
+{
+    refused(text, &expected, 1);
+}
+
+#define MINIMAL "data: d\nlisteners:\n  - bind: unix:/run/k.sock\n"
+
+static void test_minimal(void **state)
+{
+    (void)state;
+    struct gw_config *config = load(MINIMAL);
+    assert_non_null(config);
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, "%s/d", folder);
+    assert_string_equal(config->data, wanted);
+    snprintf(wanted, sizeof wanted, "%s/d/control.sock", folder);
+    assert_string_equal(config->control_path, wanted);
+    assert_string_equal(config->listeners[0].bind, "unix:/run/k.sock");
+    assert_int_equal(config->recovery_retries, -1);
+    assert_int_equal(config->limits.max_body, 262144);
+    assert_int_equal(config->limits.max_batch_body, 16 << 20);
+    assert_null(config->admin_bind);
+    assert_null(config->tokens_file);
+    gw_config_free(config);
+}
+
+static void test_whole(void **state)
+{
+    (void)state;
+    struct gw_config *config =
+        load("data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
+             "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
+             "store: { engine: sqlite }\n"
+             "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: off\n"
+             "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  members:\n"
+             "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
+             " pin_file: a.pin, sessions: 4, hosts: 2, standby: true, role: user }\n"
+             "    - { name: soft, type: core, opens_hsm_keys: true }\n"
+             "auth: { tokens: t.json }\n"
+             "limits: { rate: 0, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
+             " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
+             " handshake_timeout: 4s, drain: 5s }\n");
+    assert_non_null(config);
+    assert_int_equal(config->member_count, 2);
+    const struct pool_member_config *hsm = &config->members[0];
+    assert_string_equal(hsm->name, "hsm-a");
+    assert_int_equal(hsm->kind, POOL_MEMBER_PKCS11);
+    assert_int_equal(hsm->role, POOL_ROLE_STANDBY);
+    assert_string_equal(hsm->token_label, "tok");
+    assert_string_equal(hsm->token_serial, "0042");
+    assert_int_equal(hsm->sessions, 4);
+    assert_int_equal(hsm->hosts, 2);
+    assert_int_equal(config->members[1].kind, POOL_MEMBER_CORE);
+    assert_true(config->members[1].opens_hsm_keys);
+    assert_int_equal(config->recovery_retries, 5);
+    assert_int_equal(config->recovery_interval_ns, KW_MS(250));
+    assert_int_equal(config->soft_deadline_ns, KW_S(1));
+    assert_int_equal(config->hard_deadline_ns, KW_S(10));
+    assert_int_equal(config->queue_max, 17);
+    assert_int_equal(config->limits.max_body, 1024);
+    assert_int_equal(config->limits.handshake_timeout_ms, 4000);
+    assert_int_equal(config->limits.drain_ms, 5000);
+    assert_int_equal(config->loops, 2);
+    assert_int_equal(config->workers, 3);
+    gw_config_free(config);
+}
+
+static void test_names_and_types(void **state)
+{
+    (void)state;
+    refused_one(MINIMAL "limts: { rate: 1 }\n",
+                "4: limts: unknown field; did you mean \"limits\"? allowed: data, control, loops, "
+                "workers, listeners, admin, store, group, auth, limits");
+    refused_one(MINIMAL "limits:\n  rate: many\n",
+                "5: limits.rate: found \"many\"; allowed: a whole number from 0 to 4294967295");
+    refused_one(MINIMAL "limits: [1]\n",
+                "4: limits: found a list; allowed: a mapping with rate, max_body, max_batch_body, "
+                "max_connections, max_streams, header_timeout, body_timeout, idle_timeout, "
+                "handshake_timeout, drain");
+    refused_one("listeners:\n  - bind: unix:/x\n", "1: required field \"data\" is missing");
+    refused_one("data: d\nlisteners: []\n",
+                "2: listeners: found an empty list; needed: at least 1 entry");
+    refused_one(MINIMAL "group:\n  hedge: p95\n", "5: group.hedge: found \"p95\"; allowed: off");
+    refused_one(MINIMAL "data: e\n", "4: field \"data\" is given twice (first on line 1)");
+    refused_one("data: [\n", "2: not valid YAML: did not find expected node content (column 1)");
+    refused_one("data: &a d\ncontrol: *a\n",
+                "2: found a YAML alias (*name); allowed: plain values");
+    refused_one("- a\n", "1: found a list; allowed: a mapping with data, control, loops, workers, "
+                         "listeners, admin, store, group, auth, limits");
+}
+
+static void test_several_at_once(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "4: loops: found \"x\"; allowed: a whole number from 0 to 4294967295",
+        "7: group.members[0].type: found \"hsm\"; allowed: pkcs11, core, remote",
+        "8: group.members[1].pinfile: unknown field; did you mean \"pin_file\"? allowed: name, "
+        "type, module, token, serial, pin_file, role, sessions, hosts, standby, opens_hsm_keys, "
+        "probe, url, token_file, ca",
+    };
+    refused(MINIMAL "loops: x\ngroup:\n  members:\n    - { name: a, type: hsm }\n"
+                    "    - { name: b, type: pkcs11, pinfile: x }\n",
+            lines, 3);
+}
+
+static void test_members(void **state)
+{
+    (void)state;
+    char wanted[512];
+#define MEMBER(rest) MINIMAL "group:\n  members:\n    - { name: a, type: " rest " }\n"
+#define PKCS11       "pkcs11, module: module.so, token: t"
+    snprintf(wanted, sizeof wanted,
+             "6: group.members[0].pin_file: found mode 0644 on \"%s/open.pin\"; allowed: 0600 or "
+             "0400 (others must not read a PIN)",
+             folder);
+    refused_one(MEMBER(PKCS11 ", pin_file: open.pin"), wanted);
+    snprintf(wanted, sizeof wanted,
+             "6: group.members[0].pin_file: found \"%s/none.pin\", which cannot be read: No such "
+             "file or directory",
+             folder);
+    refused_one(MEMBER(PKCS11 ", pin_file: none.pin"), wanted);
+    snprintf(wanted, sizeof wanted,
+             "6: group.members[0].module: found \"%s/none.so\", which cannot be read: No such file "
+             "or directory",
+             folder);
+    refused_one(MEMBER("pkcs11, module: none.so, token: t, pin_file: a.pin"), wanted);
+    refused_one(MEMBER(PKCS11 ", pin_file: a.pin, role: so"),
+                "6: group.members[0].role: found \"so\"; allowed: user (a gateway never needs the "
+                "security officer)");
+    refused_one(MEMBER(PKCS11 ", pin_file: a.pin, sessions: 0"),
+                "6: group.members[0].sessions: found 0; allowed: 1 to 256");
+    refused_one(MEMBER("remote, url: \"https://x\""),
+                "6: group.members[0].type: found \"remote\", which is not available in this "
+                "version; allowed: pkcs11, core");
+    refused_one(
+        MEMBER("core"),
+        "6: group.members[0]: a core member in the group needs \"opens_hsm_keys: true\": it "
+        "opens keys of HSM type in software (software keys need no member)");
+    refused_one(MEMBER("core, opens_hsm_keys: true") "    - { name: a, type: core, "
+                                                     "opens_hsm_keys: true }\n",
+                "7: group.members[1].name: found \"a\" a second time (first on line 6)");
+}
+
+static void test_meaning(void **state)
+{
+    (void)state;
+    refused_one(MINIMAL "store: { engine: postgresql, dsn: x }\n",
+                "4: store.engine: found \"postgresql\", which is not available in this version; "
+                "allowed: sqlite");
+    refused_one(MINIMAL "auth:\n  jwt: { issuer: x }\n",
+                "5: auth.jwt: not available in this version; allowed: tokens");
+    refused_one("data: d\nlisteners:\n  - bind: localhost:8443\n",
+                "3: listeners[0].bind: found \"localhost:8443\"; allowed: ADDRESS:PORT such as "
+                "127.0.0.1:8443 or [::1]:8443, or unix:/PATH");
+    refused_one("data: d\nlisteners:\n  - bind: 127.0.0.1:8443\n",
+                "3: listeners[0]: a TCP listener needs tls: { certificate: FILE, private_key: FILE "
+                "}");
+    refused_one(
+        MINIMAL "limits: { drain: 5 }\n",
+        "4: limits.drain: found \"5\"; allowed: a number with ms, s, m or h, such as 250ms, "
+        "1s, 2m");
+    refused_one(MINIMAL "group: { recovery: { retries: -2 } }\n",
+                "4: group.recovery.retries: found -2; allowed: -1 (for ever), 0 (off) or a count");
+}
+
+static void test_missing_file(void **state)
+{
+    (void)state;
+    struct gw_config *config = NULL;
+    assert_int_equal(gw_config_load(&config, "/nowhere/k.yaml", error, sizeof error), KW_E_IO);
+    assert_string_equal(error, "/nowhere/k.yaml: cannot be read: No such file or directory");
+}
+
+static void test_place(void **state)
+{
+    (void)state;
+    char path[128], wanted[160];
+    struct gw_place place;
+    put_file("k.yaml", "data: d\nnonsense: 1\nauth: { tokens: t.json }\n", 0644);
+    snprintf(path, sizeof path, "%s/k.yaml", folder);
+    assert_int_equal(gw_place_find(&place, path, NULL, error, sizeof error), KW_OK);
+    snprintf(wanted, sizeof wanted, "%s/d/control.sock", folder);
+    assert_string_equal(place.control, wanted);
+    snprintf(wanted, sizeof wanted, "%s/t.json", folder);
+    assert_string_equal(place.tokens, wanted);
+    gw_place_clear(&place);
+    assert_int_equal(gw_place_find(&place, NULL, "x", error, sizeof error), KW_OK);
+    assert_string_equal(place.control, "x/control.sock");
+    gw_place_clear(&place);
+    put_file("k.yaml", "control: c\n", 0644);
+    assert_int_equal(gw_place_find(&place, path, NULL, error, sizeof error), KW_E_INPUT);
+    assert_null(place.control);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_minimal),         cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_names_and_types), cmocka_unit_test(test_several_at_once),
+        cmocka_unit_test(test_members),         cmocka_unit_test(test_meaning),
+        cmocka_unit_test(test_missing_file),    cmocka_unit_test(test_place),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
