@@ -103,21 +103,25 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
 #define MERGE(j) value = _mm512_mask_load_epi64(value, scan->pick[j], entry + (j) * (size_t)stride);
     MERGE(0)
     MERGE(1)
-    MERGE(2) MERGE(3) MERGE(4) MERGE(5) MERGE(6)
+    MERGE(2)
+    MERGE(3) MERGE(4) MERGE(5) MERGE(6)
 #undef MERGE
         kc_store_late(scan->out + d, value);
 }
 
 /** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */
 KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const __m512i *y,
-                                     const struct kc_scan *scan, unsigned d, unsigned stride)
+                                     const struct kc_scan *scan, unsigned d, unsigned end,
+                                     unsigned stride)
 {
     const struct kc_scan local = *scan; /* or the masks would be read again after each store */
     __m512i r[KC_TILE];
     kc_load10(r, y);
 #define ROW(i)                                                                                     \
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
-    kc_scan_digit(&local, d + (i), stride);
+    if (d + (i) < end) {                                                                           \
+        kc_scan_digit(&local, d + (i), stride);                                                    \
+    }
     KC_EACH10(ROW)
 #undef ROW
 }
@@ -126,7 +130,7 @@ KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const 
  *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL. */
 KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m512i *x,
                                     const __m512i *y, const struct kc_scan *scan, unsigned d,
-                                    unsigned stride)
+                                    unsigned end, unsigned stride)
 {
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
@@ -136,7 +140,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
-    if (scan) {                                                                                    \
+    if (scan && d + (i) < end) {                                                                   \
         kc_scan_digit(&local, d + (i), stride);                                                    \
     }
     KC_EACH10(ROW)
