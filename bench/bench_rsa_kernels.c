@@ -56,6 +56,11 @@ static void product(void)
     kc_mont_mul(&mont, operand, operand, work->picked);
 }
 
+static void pair_product(void)
+{
+    kc_mont_mul_pair(&mont, work->spare, operand, work->picked);
+}
+
 static void reduction(void)
 {
     kc_mont_redc(&mont, operand, wide);
@@ -64,13 +69,13 @@ static void reduction(void)
 static void window(void)
 {
     struct kc_scan scan = {.out = work->picked};
-    const size_t digits = KC_TILE * (size_t)mont.blocks;
+    const size_t stride = 2 * KC_TILE * (size_t)mont.blocks;
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * digits;
+        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * stride;
         memset(scan.pick, (int)(1u << turn), sizeof scan.pick);
-        kc_mont_sqr_scan(&mont, operand, operand, &scan);
+        kc_mont_sqr_scan(&mont, turn < 4 ? operand : work->spare, operand, &scan);
     }
-    kc_mont_mul(&mont, operand, operand, work->picked);
+    kc_mont_mul_pair(&mont, operand, work->spare, work->picked);
 }
 
 static void row(const char *name, void (*kernel)(void), double multiply_adds, double ratio)
@@ -118,6 +123,7 @@ int main(void)
         row("product", product, mul, ratio);
         row("reduction", reduction, 2 * n * n + n, ratio);
         if (sizes[i] <= 4) {
+            row("pair", pair_product, mul, ratio);
             row("window", window, 5 * sqr + mul, ratio);
         }
     }

@@ -23,6 +23,11 @@
                                 const __m512i *b)                                                  \
     {                                                                                              \
         mont_product(mont, n, MULTIPLY, r, a, b, NULL);                                            \
+    }                                                                                              \
+    KC_IFMA static void mul_pair_##n(const struct kc_mont *mont, __m512i *r, const __m512i *a,     \
+                                     const __m512i *b)                                             \
+    {                                                                                              \
+        mont_pair(mont, n, r, a, b);                                                               \
     }
 
 KC_MONT_SIZE(2)
@@ -52,6 +57,9 @@ KC_IFMA void kc_mont_sqr_scan(const struct kc_mont *mont, __m512i *r, const __m5
                               const struct kc_scan *scan){
     KC_MONT_DISPATCH(sqr_scan, (void)0, mont, r, a, scan) /* primes have 2 to 4 blocks */
 }
+
+KC_IFMA void kc_mont_mul_pair(const struct kc_mont *mont, __m512i *r, const __m512i *a,
+                              const __m512i *b){KC_MONT_DISPATCH(mul_pair, (void)0, mont, r, a, b)}
 
 KC_IFMA void kc_mont_mul(const struct kc_mont *mont, __m512i *r, const __m512i *a, const __m512i *b)
 {

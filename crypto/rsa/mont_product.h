@@ -118,8 +118,34 @@ KC_IFMA_INLINE void square_column(struct kc_cols *s, unsigned blocks, unsigned k
     }
 }
 
-/** Clears column block k < blocks: makes quotient block k. The first `blocks` tiles do the lookups.
- */
+/** Which ten digits of an entry of 20 * blocks a tile of the reduction looks up: the lower tiles
+ *  (quotient block i, column k) take them in turn, then the upper ones, one for each tile. Two
+ *  blocks have but one of either, and their two quotient blocks take the rest. */
+KC_IFMA_INLINE unsigned lower_turn(unsigned k, unsigned i)
+{
+    return k * (k - 1) / 2 + i;
+}
+
+KC_IFMA_INLINE unsigned upper_turn(unsigned blocks, unsigned k, unsigned i)
+{
+    unsigned above = 2 * blocks - 1 - k; /* tiles of this column */
+    return blocks * (blocks - 1) - above * (above + 1) / 2 + i - (k - blocks + 1);
+}
+
+/** Digits that each of those tiles looks up: four blocks have twelve tiles for eighty digits. */
+KC_IFMA_INLINE unsigned turn_digits(unsigned blocks)
+{
+    return blocks == 4 ? 7 : KC_TILE;
+}
+
+/** The end of the digits that tile `turn` looks up. */
+KC_IFMA_INLINE unsigned turn_end(unsigned blocks, unsigned turn)
+{
+    unsigned end = turn_digits(blocks) * (turn + 1);
+    return end < 2 * KC_TILE * blocks ? end : 2 * KC_TILE * blocks;
+}
+
+/** Clears column block k: makes quotient block k. */
 KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
                                unsigned k, const struct kc_scan *scan)
 {
@@ -127,28 +153,39 @@ KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, un
     for (unsigned i = 0; i < k; i++) {
         const __m512i *q = mont->q + KC_TILE * i;
         const __m512i *m = mont->m + KC_TILE * (k - i);
-        const unsigned tile = k * (k - 1) / 2 + i;
-        if (scan && tile < blocks) {
-            kc_tile_mul_scan(s, q, m, scan, KC_TILE * tile, KC_TILE * blocks);
+        const unsigned turn = lower_turn(k, i);
+        if (scan && turn_digits(blocks) * turn < 2 * KC_TILE * blocks) {
+            kc_tile_mul_scan(s, q, m, scan, turn_digits(blocks) * turn, turn_end(blocks, turn),
+                             2 * KC_TILE * blocks);
         } else {
             kc_tile_mul(s, q, m);
         }
     }
-    kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0);
+    kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, blocks == 2 ? scan : NULL,
+                   KC_TILE * (2 + k), 2 * KC_TILE * blocks);
 }
 
-/** Finishes column block k >= blocks: ten digits of the result. */
+/** Finishes column block k, above the `low` quotient blocks: ten digits of the result. */
 KC_IFMA_INLINE void reduce_high(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
-                                unsigned k, __m512i *r, const struct kc_scan *scan)
+                                unsigned low, unsigned k, __m512i *r, const struct kc_scan *scan)
 {
-    unsigned i = k - blocks + 1;
+    const unsigned stride = 2 * KC_TILE * blocks;
+    unsigned i = k < blocks ? 0 : k - blocks + 1;
     KC_UNROLL
-    for (; i + 1 < blocks; i++) {
-        kc_tile_mul(s, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i));
+    for (; i + 1 < low; i++) {
+        const __m512i *q = mont->q + KC_TILE * i;
+        const __m512i *m = mont->m + KC_TILE * (k - i);
+        const unsigned turn = upper_turn(blocks, k, i);
+        if (scan && turn_digits(blocks) * turn < 2 * KC_TILE * blocks) {
+            kc_tile_mul_scan(s, q, m, scan, turn_digits(blocks) * turn, turn_end(blocks, turn),
+                             stride);
+        } else {
+            kc_tile_mul(s, q, m);
+        }
     }
-    /* two blocks have but one tile below: their second lookup is here */
-    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i),
-                    blocks == 2 ? scan : NULL, KC_TILE, KC_TILE * blocks);
+    const unsigned turn = upper_turn(blocks, k, i);
+    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), scan,
+                    turn_digits(blocks) * turn, turn_end(blocks, turn), stride);
 }
 
 /** Ten digits from ten columns: passes the carries on and returns the last. */
@@ -183,7 +220,38 @@ KC_IFMA_INLINE void mont_product(const struct kc_mont *mont, const unsigned bloc
         if (k < blocks) {
             reduce_low(&s, mont, blocks, k, scan);
         } else {
-            reduce_high(&s, mont, blocks, k, r + KC_TILE * (k - blocks), scan);
+            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks), scan);
+        }
+        kc_cols_shift(&s);
+    }
+    (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
+}
+
+/** r = x * y / R mod m for y in both representations: the lower s = blocks / 2 blocks of x times
+ *  y / 2^(520 s) and the others times y need only the other blocks - s quotient blocks. */
+KC_IFMA_INLINE void mont_pair(const struct kc_mont *mont, const unsigned blocks, __m512i *r,
+                              const __m512i *x, const __m512i *y)
+{
+    const unsigned split = blocks / 2;
+    const unsigned low = blocks - split;
+    const __m512i *shifted = y + KC_TILE * blocks;
+    struct kc_cols s;
+    kc_cols_zero(&s);
+    KC_UNROLL
+    for (unsigned k = 0; k < blocks + low - 1; k++) {
+        const unsigned first = k < blocks ? 0 : k - blocks + 1;
+        KC_UNROLL
+        for (unsigned i = first; i < split && i <= k; i++) {
+            kc_tile_mul(&s, x + KC_TILE * i, shifted + KC_TILE * (k - i));
+        }
+        KC_UNROLL
+        for (unsigned i = first; i < low && i <= k; i++) {
+            kc_tile_mul(&s, x + KC_TILE * (split + i), y + KC_TILE * (k - i));
+        }
+        if (k < low) {
+            reduce_low(&s, mont, blocks, k, NULL);
+        } else {
+            reduce_high(&s, mont, blocks, low, k, r + KC_TILE * (k - low), NULL);
         }
         kc_cols_shift(&s);
     }

@@ -34,11 +34,32 @@ KC_IFMA void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i 
         if (k < blocks) {
             reduce_low(&s, mont, blocks, k, NULL);
         } else {
-            reduce_high(&s, mont, blocks, k, r + KC_TILE * (k - blocks), NULL);
+            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks), NULL);
         }
         kc_cols_shift(&s);
     }
     add_digits10(&s, a + KC_TILE * (2 * blocks - 1));
+    (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
+}
+
+KC_IFMA void kc_mont_pair_fill(const struct kc_mont *mont, __m512i *pair)
+{
+    const unsigned blocks = mont->blocks;
+    const unsigned low = blocks / 2;
+    __m512i *r = pair + KC_TILE * blocks;
+    struct kc_cols s;
+    kc_cols_zero(&s);
+    for (unsigned k = 0; k < blocks + low - 1; k++) {
+        if (k < blocks) {
+            add_digits10(&s, pair + KC_TILE * k);
+        }
+        if (k < low) {
+            reduce_low(&s, mont, blocks, k, NULL);
+        } else {
+            reduce_high(&s, mont, blocks, low, k, r + KC_TILE * (k - low), NULL);
+        }
+        kc_cols_shift(&s);
+    }
     (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
 }
 

@@ -23,43 +23,50 @@ KC_IFMA_INLINE __m512i exponent_bits(const __m512i *words, unsigned pos, unsigne
     return _mm512_and_si512(bits, _mm512_set1_epi64((1LL << width) - 1));
 }
 
-/** The scan that squaring `turn` of a window does for lanes that want entry `index`. */
-KC_IFMA_INLINE void scan_prepare(struct kc_scan *scan, const __m512i *table, unsigned digits,
+/** The scan that squaring `turn` of a window does for lanes that want entry `index`. `stride` is
+ *  that of the entries. */
+KC_IFMA_INLINE void scan_prepare(struct kc_scan *scan, const __m512i *table, unsigned stride,
                                  unsigned turn, __m512i index)
 {
-    scan->table = table + (size_t)scan_from[turn] * digits;
+    scan->table = table + (size_t)scan_from[turn] * stride;
     for (unsigned j = 0; j < KC_SCAN_MASKS; j++) {
         scan->pick[j] = _mm512_cmpeq_epi64_mask(index, _mm512_set1_epi64(scan_from[turn] + j));
     }
 }
 
-/** out = table[index] in each lane, not hidden under anything. */
+/** out = table[index] in each lane, first representation, not hidden under anything. */
 KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, __m512i index)
 {
+    const unsigned stride = 2 * digits;
     for (unsigned d = 0; d < digits; d++) {
         out[d] = _mm512_setzero_si512();
     }
     struct kc_scan scan = {.out = out};
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-        scan_prepare(&scan, table, digits, turn, index);
+        scan_prepare(&scan, table, stride, turn, index);
         for (unsigned d = 0; d < digits; d++) {
-            kc_scan_digit(&scan, d, digits);
+            kc_scan_digit(&scan, d, stride);
         }
     }
 }
 
-/** table[i] = x^i in Montgomery form, i = 0..31. */
+/** table[i] = x^i in Montgomery form and in both representations, i = 0..31. */
 KC_IFMA_INLINE void fill_table(__m512i *table, const struct kc_mont *mont, const __m512i *one,
                                const __m512i *x, unsigned digits)
 {
+    const size_t stride = 2 * (size_t)digits;
     for (unsigned d = 0; d < digits; d++) {
         table[d] = one[d];
-        table[digits + d] = x[d];
+        table[stride + d] = x[d];
     }
+    kc_mont_pair_fill(mont, table);
+    kc_mont_pair_fill(mont, table + stride);
     for (unsigned i = 2; i < KC_RSA_ENTRIES; i += 2) {
-        __m512i *entry = table + (size_t)i * digits;
-        kc_mont_sqr(mont, entry, table + (size_t)(i / 2) * digits);
-        kc_mont_mul(mont, entry + digits, entry, x);
+        __m512i *entry = table + i * stride;
+        kc_mont_sqr(mont, entry, table + i / 2 * stride);
+        kc_mont_pair_fill(mont, entry);
+        kc_mont_mul_pair(mont, entry + stride, entry, table + stride);
+        kc_mont_pair_fill(mont, entry + stride);
     }
 }
 
@@ -82,14 +89,15 @@ KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_ha
         pos -= KC_RSA_WINDOW;
         __m512i index = exponent_bits(half->exponent, pos, KC_RSA_WINDOW);
         struct kc_scan scan = {.out = w->picked};
-        for (unsigned d = 0; d < digits; d++) {
+        for (unsigned d = 0; d < 2 * digits; d++) {
             w->picked[d] = _mm512_setzero_si512();
         }
         for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-            scan_prepare(&scan, w->table, digits, turn, index);
-            kc_mont_sqr_scan(&mont, w->power, w->power, &scan);
+            scan_prepare(&scan, w->table, 2 * digits, turn, index);
+            kc_mont_sqr_scan(&mont, turn + 1 < KC_RSA_WINDOW ? w->power : w->spare, w->power,
+                             &scan);
         }
-        kc_mont_mul(&mont, w->power, w->power, w->picked);
+        kc_mont_mul_pair(&mont, w->power, w->spare, w->picked);
     }
     /* out of Montgomery form: reduce the number with nothing above it */
     __m512i *wide = w->table;

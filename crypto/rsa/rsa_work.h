@@ -42,13 +42,14 @@ struct kc_rsa_private_work {
     struct kc_rsa_half_work p, q;
     __m512i qinv[KC_HALF_DIGITS];
     __m512i power[KC_HALF_DIGITS];
-    __m512i picked[KC_HALF_DIGITS]; /* the table entry for the next product */
+    __m512i spare[KC_HALF_DIGITS];
+    __m512i picked[2 * KC_HALF_DIGITS]; /* the table entry for the next product */
     __m512i quotient[KC_HALF_DIGITS];
     __m512i left[KC_TILE];
     __m512i squares[2 * KC_HALF_DIGITS];
     __m512i differences[KC_HALF_DIGITS];
     uint64_t words[KC_RSA_LANES][KC_MAX_DIGITS];
-    __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS];
+    __m512i table[KC_RSA_ENTRIES * 2 * KC_HALF_DIGITS]; /* entries in two representations */
 };
 
 union kc_rsa_work {

@@ -16,7 +16,12 @@
 #include <immintrin.h>
 #include <stddef.h>
 
-#define KC_IFMA        __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512ifma,bmi2")))
+#define KC_ISA "avx512f,avx512dq,avx512bw,avx512vl,avx512ifma,bmi2"
+#if defined(__clang__)
+#define KC_IFMA __attribute__((target(KC_ISA)))
+#else
+#define KC_IFMA __attribute__((target(KC_ISA ",tune=znver3"))) /* bench/README.md */
+#endif
 #define KC_IFMA_INLINE static inline __attribute__((always_inline)) KC_IFMA
 
 #define KC_TILE  10 /* digits of a tile's side */
@@ -33,7 +38,7 @@ struct kc_cols {
 /** A constant-time table lookup that hides under a squaring: KC_SCAN_MASKS consecutive entries are
  *  read whole, and in each lane the one whose mask bit is set is merged into `out`. */
 struct kc_scan {
-    const __m512i *table; /* first of the entries, each of as many digits as the modulus */
+    const __m512i *table; /* first of the entries, each of twice the digits of the modulus */
     __m512i *out;         /* one entry; zero before the first scan */
     __mmask8 pick[KC_SCAN_MASKS];
 };
@@ -97,21 +102,26 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
     __m512i value = _mm512_load_si512(scan->out + d);
 #define MERGE(j) value = _mm512_mask_load_epi64(value, scan->pick[j], entry + (j) * (size_t)stride);
     MERGE(0)
-    MERGE(1) MERGE(2) MERGE(3) MERGE(4) MERGE(5) MERGE(6)
+    MERGE(1)
+    MERGE(2)
+    MERGE(3) MERGE(4) MERGE(5) MERGE(6)
 #undef MERGE
         kc_store_late(scan->out + d, value);
 }
 
 /** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */
 KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const __m512i *y,
-                                     const struct kc_scan *scan, unsigned d, unsigned stride)
+                                     const struct kc_scan *scan, unsigned d, unsigned end,
+                                     unsigned stride)
 {
     const struct kc_scan local = *scan; /* or the masks would be read again after each store */
     __m512i r[KC_TILE];
     kc_load10(r, y);
 #define ROW(i)                                                                                     \
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
-    kc_scan_digit(&local, d + (i), stride);
+    if (d + (i) < end) {                                                                           \
+        kc_scan_digit(&local, d + (i), stride);                                                    \
+    }
     KC_EACH10(ROW)
 #undef ROW
 }
@@ -120,7 +130,7 @@ KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const 
  *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL. */
 KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m512i *x,
                                     const __m512i *y, const struct kc_scan *scan, unsigned d,
-                                    unsigned stride)
+                                    unsigned end, unsigned stride)
 {
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
@@ -130,7 +140,7 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
-    if (scan) {                                                                                    \
+    if (scan && d + (i) < end) {                                                                   \
         kc_scan_digit(&local, d + (i), stride);                                                    \
     }
     KC_EACH10(ROW)
@@ -288,9 +298,12 @@ KC_IFMA_INLINE void kc_cols_leave(const struct kc_cols *s, __m512i *left)
  *  q, adds q * m to the columns and passes the carry of the cleared ones on.
  *
  *  The digit after next waits for q of this row (4 cycles), its product with m[0] (4), the carry
- *  (2): the rest of the row is placed around that chain so that it never shows. */
-KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m512i *m, __m512i k0)
+ *  (2): the rest of the row is placed around that chain so that it never shows. With `scan` it
+ *  does the lookup of ten digits from d on besides. */
+KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m512i *m, __m512i k0,
+                                   const struct kc_scan *scan, unsigned d, unsigned stride)
 {
+    const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
     __m512i r[KC_TILE];
     const __m512i round = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
     kc_load10(r, m);
@@ -323,6 +336,9 @@ KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m5
         KC_HI(c[9], q, r[8]);                                                                      \
         KC_HI(c[10], q, r[9]);                                                                     \
         q = next;                                                                                  \
+        if (scan) {                                                                                \
+            kc_scan_digit(&local, d + (i), stride);                                                \
+        }                                                                                          \
     } while (0);
     KC_EACH10(ROW)
 #undef ROW
