@@ -11,7 +11,7 @@
 #define POOL_MAX_MEMBERS 32
 #define POOL_NAME_MAX    63
 
-enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
+enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11, POOL_MEMBER_REMOTE };
 enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 
 /** How one member is reached. Strings are copied by pool_create. */
@@ -29,6 +29,10 @@ struct pool_member_config {
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
+    /* remote: another keyward or any Key-Vault-compatible endpoint */
+    const char *url;        /* as pool_remote_url_check allows */
+    const char *token_file; /* bearer token; read for each connection; mode as of pin_file */
+    const char *ca;         /* more trusted certificates (PEM) beside the system's; NULL: none */
 };
 
 struct pool_config {
@@ -64,6 +68,8 @@ struct pool_key_desc {
     bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
     struct kc_public pub;
     struct kw_span blob;
+    const char *name; /* what remote members call it, its version being the id in hexadecimal;
+                         NULL: no remote member serves it */
 };
 
 /** Makes a key usable. Software keys are opened here (KW_E_INTEGRITY when the blob is not this
@@ -118,7 +124,10 @@ struct pool_member_stats {
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
-    uint64_t host_pid; /* pkcs11: the first host's process id, 0 when none */
+    uint64_t host_pid;  /* pkcs11: the first host's process id, 0 when none */
+    char endpoint[272]; /* remote: host and port; else empty */
+    int64_t
+        certificate_not_after; /* remote: end of its certificate, seconds since 1970; 0: unknown */
     char token_label[33], token_serial[17], manufacturer[33], model[17], firmware[16];
     struct {
         uint64_t ok, caller_error, failed;
@@ -144,6 +153,25 @@ void pool_stats_read(struct pool *pool, struct pool_stats *out);
 enum pool_command { POOL_CMD_RECOVER, POOL_CMD_DRAIN, POOL_CMD_ACTIVATE };
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
+
+/* --- remote members -------------------------------------------------------------------------- */
+
+/** KW_OK for "https://HOST[:PORT]"; else KW_E_INPUT. */
+KW_MUST_CHECK kw_status pool_remote_url_check(const char *url);
+
+/* The loop guard: requests of one gateway to another carry the instances they came through,
+ * "id,id", in this field. */
+#define POOL_VIA_FIELD    "x-keyward-via"
+#define POOL_VIA_ID_LEN   16
+#define POOL_VIA_MAX      3
+#define POOL_VIA_TEXT_MAX (POOL_VIA_MAX * (POOL_VIA_ID_LEN + 1) - 1)
+
+/** This pool's instance id: random, new at each start. Any thread. */
+const char *pool_instance(const struct pool *pool);
+
+/** May a request that came with `via` be served by the instance `own`? Not when it has been here
+ *  before, has been through more than POOL_VIA_MAX others, or `via` is malformed. Empty: yes. */
+bool pool_via_allows(const char *own, struct kw_span via);
 
 /** The life of a member host process: `keyward member-host` calls it with the inherited control
  *  socket (fd 3). Returns the process's exit code. */

@@ -34,7 +34,8 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
             x->opens_hsm_keys != y->opens_hsm_keys || x->sessions != y->sessions ||
             x->hosts != y->hosts || !same(x->module, y->module) ||
             !same(x->token_label, y->token_label) || !same(x->token_serial, y->token_serial) ||
-            !same(x->pin_file, y->pin_file))
+            !same(x->pin_file, y->pin_file) || !same(x->url, y->url) ||
+            !same(x->token_file, y->token_file) || !same(x->ca, y->ca))
             return false;
     }
     return true;
