@@ -133,7 +133,9 @@ static void shake_hands(struct pool_remote_conn *conn)
     if (r < 0 || !watch(conn, r == 0 && SSL_want_write(conn->ssl))) {
         return;
     }
-    if (r == 1) {
+    if (r == 1 && pool_remote_barred(conn->link)) {
+        pool_remote_conn_fail(conn, "it refuses this gateway"); /* as another port found out */
+    } else if (r == 1) {
         conn->state = POOL_REMOTE_PROBING;
         conn->heard_ns = kw_now_ns();
         if (pool_remote_h2_begin(conn) != KW_OK) {

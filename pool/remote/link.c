@@ -249,7 +249,7 @@ static void start(struct pool_remote_link *link, struct pool_remote_conn *conn, 
     }
 }
 
-static bool barred(const struct pool_remote_link *link)
+bool pool_remote_barred(const struct pool_remote_link *link)
 {
     enum pool_health health = pool_member_health(link->remote->member);
     return health == POOL_HEALTH_AUTH_FAILED || health == POOL_HEALTH_MISMATCHED;
@@ -266,7 +266,7 @@ static bool has_room(const struct pool_remote_conn *conn)
 static void pump(struct pool_remote_link *link)
 {
     sweep(link);
-    if (barred(link)) {
+    if (pool_remote_barred(link)) {
         for (unsigned i = 0; i < POOL_REMOTE_CONNS; i++) {
             if (link->conns[i] != NULL) {
                 pool_remote_conn_drain(link->conns[i]);
@@ -285,7 +285,8 @@ static void pump(struct pool_remote_link *link)
         }
     }
     sweep(link);
-    if (usable(link) == NULL && !barred(link) && pool_member_accepts(link->remote->member)) {
+    if (usable(link) == NULL && !pool_remote_barred(link) &&
+        pool_member_accepts(link->remote->member)) {
         pool_remote_link_want(link);
     }
 }
@@ -434,7 +435,7 @@ void pool_remote_take_addresses(struct pool_port *port, void *arg)
     struct pool_member *member = arg;
     struct pool_remote *remote = member->impl;
     struct pool_remote_link *link = pool_port_link(port, member);
-    if (link == NULL || barred(link) || opening(link)) {
+    if (link == NULL || pool_remote_barred(link) || opening(link)) {
         return;
     }
     struct pool_remote_conn *open = usable(link);

@@ -187,6 +187,8 @@ void pool_remote_unpark(struct pool_remote_link *link, const struct pool_key *ke
                         enum pool_verdict verdict, const char *reason);
 /** Asks for a key's description. False when that cannot be sent. */
 bool pool_remote_lookup(struct pool_remote_conn *conn, struct pool_key *key, bool latest);
+/** The member refuses this gateway: nothing is sent until that has changed. */
+bool pool_remote_barred(const struct pool_remote_link *link);
 /** A connection's state has changed: counts this link among the open ones, or no more. */
 void pool_remote_recount(struct pool_remote_link *link);
 void pool_remote_link_want(struct pool_remote_link *link);

@@ -202,6 +202,7 @@ class Pair(unittest.TestCase):
     def test_refused_token_stops_and_a_new_one_is_taken(self):
         file = self.front.folder / "peer.token"
         good = file.read_text()
+        self.addCleanup(file.write_text, good)
         self.front.stop()
         file.write_text("not-a-token\n")
         self.front.again(["hsm-a"])
