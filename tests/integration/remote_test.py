@@ -172,6 +172,28 @@ class Pair(unittest.TestCase):
         self.assertEqual(503, answer.status, answer.body)
         self.assertTrue(answer.headers["retry-after"])
 
+    def test_the_same_key_imported_on_both(self):
+        """It has another version there: found by its public half under the same name."""
+        key = ec.generate_private_key(ec.SECP256R1()).private_numbers()
+        size = 32
+        jwk = {"kty": "EC-HSM", "crv": "P-256", "key_ops": ["sign", "verify"],
+               **{name: b64(value.to_bytes(size, "big")) for name, value in (
+                   ("x", key.public_numbers.x), ("y", key.public_numbers.y), ("d", key.private_value))}}
+        kids = [server.request("PUT", "/keys/shared", {"key": jwk}).json["key"]["kid"].rsplit("/", 1)[1]
+                for server in (self.front, self.back)]
+        self.assertNotEqual(*kids)
+        self.alone("peer")
+        signed = self.front.ok("/keys/shared/sign", {"alg": "ES256", "value": b64(DIGEST)})
+        check_es256(jwk, unb64(signed["value"]))
+
+    def test_another_key_of_the_same_name_is_not_used(self):
+        for server in (self.front, self.back):
+            server.create("clash", "RSA-HSM")
+        self.alone("peer")
+        answer = self.front.post("/keys/clash/sign", {"alg": "RS256", "value": b64(DIGEST)})
+        self.assertEqual(503, answer.status, answer.body)
+        self.assertTrue(self.front.members()["peer"]["serving"])
+
     def test_certificate_end_is_a_metric(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.front.admin}/metrics", timeout=10) as answer:
             text = answer.read().decode()
