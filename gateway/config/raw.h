@@ -8,6 +8,7 @@
 enum raw_engine { RAW_ENGINE_SQLITE, RAW_ENGINE_POSTGRESQL };
 enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
 enum raw_hedge { RAW_HEDGE_OFF };
+enum raw_sandbox { RAW_SANDBOX_DEFAULT, RAW_SANDBOX_STRICT, RAW_SANDBOX_OFF };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
 struct raw_tls {
@@ -33,12 +34,19 @@ struct raw_recovery {
     char *interval;
 };
 
+struct raw_rlimits {
+    char *memory;
+    unsigned *files;
+};
+
 struct raw_member {
     char *name;
     enum raw_member_type type;
     char *module, *token, *serial, *pin_file, *probe;
     enum raw_role role;
-    unsigned *sessions, *hosts;
+    enum raw_sandbox *sandbox;
+    struct raw_rlimits *rlimits;
+    unsigned *sessions, *hosts, *loaded_keys;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
 };
@@ -47,7 +55,7 @@ struct raw_group {
     struct raw_recovery *recovery;
     enum raw_hedge hedge;
     char *soft_deadline, *hard_deadline;
-    unsigned *queue_max;
+    unsigned *queue_max, *min_copies;
     struct raw_member *members;
     unsigned members_count;
 };

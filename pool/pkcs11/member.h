@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "pool/member.h"
+#include "pool/pkcs11/identity.h"
 #include "pool/pkcs11/wire.h"
 
 #define POOL_P11_HOSTS_MAX 16u
@@ -19,6 +20,7 @@ enum pool_p11_phase {
     POOL_P11_IDLE,
     POOL_P11_WAIT_LOCK,  /* spawned; waits for the token store's lock */
     POOL_P11_WAIT_HELLO, /* loads the module */
+    POOL_P11_WAIT_TURN,  /* another member tries the same PIN for the first time */
     POOL_P11_WAIT_LOGIN,
     POOL_P11_WAIT_READY,
     POOL_P11_WAIT_PROBE, /* ready; the first probe is out */
@@ -41,11 +43,12 @@ struct pool_p11_host {
     unsigned sessions;
     unsigned
         failures; /* starts that failed in a row, for the back-off of hosts beside a serving one */
-    int64_t start_ns, phase_deadline_ns, next_start_ns;
+    int64_t start_ns, phase_deadline_ns, next_start_ns, next_turn_ns;
     int probe_fd;
     int64_t probe_sent_ns, next_probe_ns;
     bool probe_out, probe_late;
     unsigned probe_failures;
+    bool forget_all; /* it missed some words: it shall drop every key */
     uint64_t probe_id;
     uint8_t probe_plain[KW_AES_BLOCK_LEN], probe_expected[KW_AES_BLOCK_LEN];
     uint8_t *probe_in;
@@ -59,11 +62,18 @@ struct pool_p11 {
     pthread_mutex_t lock;
     unsigned serving; /* hosts that serve; under the lock */
 
+    /* keys that hosts may drop, under the lock; more than fit: all of them */
+    uint8_t forget[POOL_WIRE_FORGET_MAX][KW_KEY_ID_LEN];
+    unsigned forget_count;
+    bool forget_all;
+
+    _Atomic bool join; /* the next token under this name is to be joined, whatever it was before */
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
     /* the supervisor's */
     uint8_t *room; /* POOL_CONTROL_MAX bytes for control packets, secret memory */
     bool auth_failed, operator_allows;
+    char domain[2 * POOL_DOMAIN_CHECK_LEN + 1]; /* check value of this group's */
     int64_t pin_checked_ns;
     int64_t pin_ctime_ns;
     uint64_t pin_inode;
@@ -82,6 +92,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns);
  *  one, the member is LOST. Once per generation; later calls do nothing. */
 void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generation,
                         const char *why);
+/** Any thread: hosts drop this key soon. */
+void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
 
@@ -97,8 +109,17 @@ void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, con
 
 /** The host has found its token: PIN and wrapping key go to it when the record allows it. */
 void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** While the host waits for its turn to log in: asks again. */
+void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_ns);
 /** The login's outcome: settled in the record. */
 void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** The token is not the one that was joined under this name, or of another domain: only an operator
+ *  helps. */
+void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+/** The token serves: it is written down who the member is. */
+kw_status pool_p11_keep_identity(struct pool_p11 *p11);
+/** A host found another domain's mark on the token. */
+void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other);
 /** Is the PIN file another one than at the last login? */
 bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
 
