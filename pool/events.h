@@ -12,7 +12,9 @@ enum pool_event_type {
     POOL_EVENT_LOGIN_REFUSED, /* number = CK_RV */
     POOL_EVENT_FAILOVER,      /* an operation went to another member; reason = why */
     POOL_EVENT_WRONG_ANSWER,  /* a member's result did not verify; it never left */
-    POOL_EVENT_CORE_ALARM     /* the core caught a wrong result of its own */
+    POOL_EVENT_TOKEN_REFUSED, /* a remote member refused the bearer token */
+    POOL_EVENT_CERTIFICATE, /* a remote member's certificate ends in number days; reason = where */
+    POOL_EVENT_CORE_ALARM   /* the core caught a wrong result of its own */
 };
 
 struct pool_event {

@@ -106,7 +106,8 @@ struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_
     bool unable = false, full = false;
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct pool_member *member = &pool->members[i];
-        if (!pool_member_accepts(member) || (op->tried >> i & 1) != 0) {
+        if (!pool_member_accepts(member) || (op->tried >> i & 1) != 0 ||
+            (member->type->now != NULL && !member->type->now(member, op))) {
             continue;
         }
         if (member->type->can != NULL && !member->type->can(member, op)) {
@@ -271,7 +272,8 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
     if (port->closing) {
         return NULL;
     }
-    if (verdict != POOL_VERDICT_UNSUPPORTED && op->attempts >= attempts_max(port->pool)) {
+    bool was_tried = verdict != POOL_VERDICT_UNSUPPORTED && verdict != POOL_VERDICT_ELSEWHERE;
+    if (was_tried && op->attempts >= attempts_max(port->pool)) {
         return NULL;
     }
     struct pool_member *next = pool_group_choose(port, op, why);
@@ -283,7 +285,7 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
         }
         return NULL;
     }
-    if (verdict != POOL_VERDICT_UNSUPPORTED && !budget_allows(op, from, next)) {
+    if (was_tried && !budget_allows(op, from, next)) {
         *why = KW_E_UNAVAILABLE;
         return NULL;
     }
@@ -305,7 +307,7 @@ static void redirect(struct pool_op *op, struct pool_member *from, enum pool_ver
         return;
     }
     atomic_fetch_add_explicit(&op->port->pool->retries, 1, memory_order_relaxed);
-    if (verdict == POOL_VERDICT_UNSUPPORTED) {
+    if (verdict == POOL_VERDICT_UNSUPPORTED || verdict == POOL_VERDICT_ELSEWHERE) {
         op->attempts--; /* it was never tried there */
     } else {
         announce_failover(op, from, reason);
@@ -385,6 +387,7 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
     case POOL_VERDICT_OTHER_FREE:
         refused(member, reason);
         break;
+    case POOL_VERDICT_ELSEWHERE:
     case POOL_VERDICT_UNSUPPORTED:
         break;
     }

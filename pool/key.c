@@ -53,7 +53,13 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
     if (keep > 0) {
         memcpy(key->blob, desc->blob.data, keep);
     }
-    kw_status status = open_core(key, pool, desc->blob);
+    kw_status status = KW_OK;
+    if (desc->name != NULL && (key->name = strdup(desc->name)) == NULL) {
+        status = KW_E_NOMEM;
+    }
+    if (status == KW_OK) {
+        status = open_core(key, pool, desc->blob);
+    }
     if (status != KW_OK) {
         pool_key_unref(key);
         return status;
@@ -77,6 +83,7 @@ void pool_key_unref(struct pool_key *key)
         pool_forget(key->pool, key->id);
     }
     kc_key_unref(key->core);
+    free(key->name);
     free(key);
 }
 
@@ -88,6 +95,11 @@ const struct kc_public *pool_key_public(const struct pool_key *key)
 const uint8_t *pool_key_id(const struct pool_key *key)
 {
     return key->id;
+}
+
+const char *pool_key_name(const struct pool_key *key)
+{
+    return key->name;
 }
 
 bool pool_key_is_hsm(const struct pool_key *key)

@@ -11,7 +11,8 @@ struct pool_key {
     uint8_t id[KW_KEY_ID_LEN];
     struct kc_public pub;
     struct kc_key
-        *core; /* opened key, or public half; NULL for an oct key that only members open */
+        *core;  /* opened key, or public half; NULL for an oct key that only members open */
+    char *name; /* NULL: remote members do not know it */
     size_t blob_len;
     uint8_t blob[]; /* HSM keys: wrapped under the domain, no secret */
 };

@@ -56,6 +56,8 @@ enum pool_verdict {
     POOL_VERDICT_DONE,       /* op->lane.status is final (success or the caller's fault) */
     POOL_VERDICT_OTHER,      /* try another member; the attempt counts against this one */
     POOL_VERDICT_OTHER_FREE, /* try another member; not this one's fault (ambiguous, local, busy) */
+    POOL_VERDICT_ELSEWHERE,  /* not here now (no such key, asked to wait, never sent): another
+                                member, at no cost to the retry budget or to this one */
     POOL_VERDICT_UNSUPPORTED, /* this member cannot; use one that can, remember it */
     POOL_VERDICT_WRONG /* its answer was seen to be wrong: the member goes down, try another */
 };
@@ -84,6 +86,9 @@ struct pool_member_type {
     int64_t (*expire)(struct pool_member *member, void *link, int64_t now_ns);
     /** Any thread: can this member do the operation at all (mechanism known missing)? */
     bool (*can)(const struct pool_member *member, const struct pool_op *op);
+    /** Any thread: may it be given the operation at this moment? False passes it over as if it were
+     *  not there. May be NULL. */
+    bool (*now)(const struct pool_member *member, const struct pool_op *op);
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
@@ -160,6 +165,10 @@ kw_status pool_port_watch(struct pool_port *port, int fd, uint32_t epoll_events,
                           struct pool_member *member, void *link);
 void pool_port_unwatch(struct pool_port *port, int fd);
 
+/** Port's thread: links' expire runs at this moment (monotonic ns) at the latest, also while
+ * nothing is in flight. */
+void pool_port_expire_by(struct pool_port *port, int64_t moment_ns);
+
 /** Runs `fn(arg)` on the port's thread soon (used by the supervisor to hand over channels). */
 kw_status pool_port_call(struct pool_port *port, void (*fn)(struct pool_port *, void *), void *arg);
 
@@ -188,6 +197,8 @@ void pool_member_note(struct pool_member *member, const char *why);
 const char *pool_other_member(const struct pool_member *member);
 
 /* key, as members see it (pool/key.c) */
+/** What remote members call it; NULL when they do not know it. */
+const char *pool_key_name(const struct pool_key *key);
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
@@ -199,3 +210,4 @@ const struct kc_key *pool_key_core(const struct pool_key *key);
 
 extern const struct pool_member_type pool_member_core;
 extern const struct pool_member_type pool_member_pkcs11;
+extern const struct pool_member_type pool_member_remote;

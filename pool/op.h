@@ -39,6 +39,7 @@ struct pool_op {
         struct pool_generated *out;
     } generate;
     int64_t deadline_ns; /* monotonic; KW_E_DEADLINE once it has passed */
+    const char *via;     /* gateways the request came through (POOL_VIA_FIELD); NULL: none */
     uint64_t avoid;      /* members that must not take it: bits as in served_on; else 0 */
     pool_done_fn *on_done;
     void *owner; /* the caller's */

@@ -5,6 +5,7 @@
 #include "pool/core/engine.h"
 #include "pool/kinds.h"
 #include "pool/member_state.h"
+#include "pool/remote/via.h"
 #include "pool/supervisor.h"
 
 /* ---- settings
@@ -42,8 +43,12 @@ static kw_status keep_config(struct pool *pool, const struct pool_config *config
     if (pool->config.min_copies == 0) {
         pool->config.min_copies = 2;
     }
-    if (pool->config.min_copies > config->member_count) {
-        pool->config.min_copies = config->member_count > 0 ? (unsigned)config->member_count : 1;
+    unsigned makers = 0; /* a remote member holds no key that is made here */
+    for (size_t i = 0; i < config->member_count; i++) {
+        makers += config->members[i].kind != POOL_MEMBER_REMOTE;
+    }
+    if (pool->config.min_copies > makers) {
+        pool->config.min_copies = makers > 0 ? makers : 1;
     }
     set_default_i64(&pool->config.soft_deadline_ns, KW_S(2));
     set_default_i64(&pool->config.hard_deadline_ns, KW_S(20));
@@ -60,6 +65,9 @@ static kw_status keep_member_config(struct pool_member_config *kept,
     kept->token_label = copy_text(config->token_label, &status);
     kept->token_serial = copy_text(config->token_serial, &status);
     kept->pin_file = copy_text(config->pin_file, &status);
+    kept->url = copy_text(config->url, &status);
+    kept->token_file = copy_text(config->token_file, &status);
+    kept->ca = copy_text(config->ca, &status);
     kept->probe_host = copy_text(config->probe_host, &status);
     kept->sessions = config->sessions == 0 ? 8 : config->sessions;
     kept->hosts = config->hosts == 0 ? 1 : config->hosts;
@@ -75,6 +83,9 @@ static void free_texts(struct pool *pool)
         free((char *)(uintptr_t)config->token_label);
         free((char *)(uintptr_t)config->token_serial);
         free((char *)(uintptr_t)config->pin_file);
+        free((char *)(uintptr_t)config->url);
+        free((char *)(uintptr_t)config->token_file);
+        free((char *)(uintptr_t)config->ca);
         free((char *)(uintptr_t)config->probe_host);
     }
     free((char *)(uintptr_t)pool->config.host_program);
@@ -152,6 +163,7 @@ static kw_status create_members(struct pool *pool, const struct pool_config *con
 
 static kw_status start(struct pool *pool, const struct pool_config *config)
 {
+    KW_TRY(pool_via_make(pool->instance));
     KW_TRY(keep_config(pool, config));
     KW_TRY(pool_supervisor_create(pool));
     KW_TRY(core_engine_create(&pool->engine, pool, config->workers));
@@ -233,6 +245,11 @@ const struct kc_domain *pool_domain(const struct pool *pool)
 const struct pool_config *pool_config(const struct pool *pool)
 {
     return &pool->config;
+}
+
+const char *pool_instance(const struct pool *pool)
+{
+    return pool->instance;
 }
 
 const char *pool_other_member(const struct pool_member *member)

@@ -13,7 +13,7 @@
 #define POOL_NAME_MAX    63
 #define POOL_LOADED_KEYS 256 /* default of a member's loaded_keys */
 
-enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
+enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11, POOL_MEMBER_REMOTE };
 enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 
 /** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
@@ -35,6 +35,10 @@ struct pool_member_config {
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
     unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
+    /* remote: another keyward or any Key-Vault-compatible endpoint */
+    const char *url;        /* as pool_remote_url_check allows */
+    const char *token_file; /* bearer token; read for each connection; mode as of pin_file */
+    const char *ca;         /* more trusted certificates (PEM) beside the system's; NULL: none */
     enum pool_sandbox sandbox;
     uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
     unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
@@ -79,6 +83,8 @@ struct pool_key_desc {
     bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
     struct kc_public pub;
     struct kw_span blob;
+    const char *name; /* what remote members call it, its version being the id in hexadecimal;
+                         NULL: no remote member serves it */
 };
 
 /** Makes a key usable. Software keys are opened here (KW_E_INTEGRITY when the blob is not this
@@ -140,7 +146,10 @@ struct pool_member_stats {
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
-    uint64_t host_pid; /* pkcs11: the first host's process id, 0 when none */
+    uint64_t host_pid;  /* pkcs11: the first host's process id, 0 when none */
+    char endpoint[272]; /* remote: host and port; else empty */
+    int64_t
+        certificate_not_after; /* remote: end of its certificate, seconds since 1970; 0: unknown */
     char token_label[33], token_serial[17], manufacturer[33], model[17], firmware[16];
     struct {
         uint64_t ok, caller_error, failed;
@@ -176,6 +185,25 @@ enum pool_command {
  * done by the supervisor; the event log says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
+
+/* --- remote members -------------------------------------------------------------------------- */
+
+/** KW_OK for "https://HOST[:PORT]"; else KW_E_INPUT. */
+KW_MUST_CHECK kw_status pool_remote_url_check(const char *url);
+
+/* The loop guard: requests of one gateway to another carry the instances they came through,
+ * "id,id", in this field. */
+#define POOL_VIA_FIELD    "x-keyward-via"
+#define POOL_VIA_ID_LEN   16
+#define POOL_VIA_MAX      3
+#define POOL_VIA_TEXT_MAX (POOL_VIA_MAX * (POOL_VIA_ID_LEN + 1) - 1)
+
+/** This pool's instance id: random, new at each start. Any thread. */
+const char *pool_instance(const struct pool *pool);
+
+/** May a request that came with `via` be served by the instance `own`? Not when it has been here
+ *  before, has been through more than POOL_VIA_MAX others, or `via` is malformed. Empty: yes. */
+bool pool_via_allows(const char *own, struct kw_span via);
 
 /** The life of a member host process: `keyward member-host` calls it with the inherited control
  *  socket (fd 3). Returns the process's exit code. */

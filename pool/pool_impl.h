@@ -27,6 +27,7 @@ static inline void pool_count(_Atomic uint64_t *counter, uint64_t n)
 struct pool {
     struct pool_config config; /* defaults filled in; `members` is not kept */
     const struct kc_domain *domain;
+    char instance[POOL_VIA_ID_LEN + 1];
 
     /* the configured members, then the implicit core at [member_count] */
     struct pool_member members[POOL_MAX_MEMBERS + 1];

@@ -270,6 +270,13 @@ kw_status pool_port_watch(struct pool_port *port, int fd, uint32_t epoll_events,
     return KW_OK;
 }
 
+void pool_port_expire_by(struct pool_port *port, int64_t moment_ns)
+{
+    if (moment_ns < port->expire_ns) {
+        port->expire_ns = moment_ns;
+    }
+}
+
 static struct pool_port_watch *find_watch(struct pool_port *port, int fd)
 {
     for (size_t i = 0; i < port->watch_count; i++) {

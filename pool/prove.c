@@ -8,6 +8,16 @@ static unsigned wanted(struct pool *pool, const struct pool_key *key)
     return !pool_key_is_hsm(key) || pool_is_core_alone(pool) ? 0 : pool->config.min_copies;
 }
 
+/* Remote members make no keys and hold none of the new ones. */
+static uint64_t remotes(const struct pool *pool)
+{
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        mask |= (uint64_t)(pool->members[i].config.kind == POOL_MEMBER_REMOTE) << i;
+    }
+    return mask;
+}
+
 kw_status pool_copies_possible(struct pool *pool)
 {
     unsigned ready = 0;
@@ -15,7 +25,7 @@ kw_status pool_copies_possible(struct pool *pool)
         return KW_OK;
     }
     for (unsigned i = 0; i < pool->member_count; i++) {
-        ready += pool_member_accepts(&pool->members[i]);
+        ready += (remotes(pool) >> i & 1) == 0 && pool_member_accepts(&pool->members[i]);
     }
     return ready >= pool->config.min_copies ? KW_OK : KW_E_COPIES;
 }
@@ -88,7 +98,7 @@ static void ask_next(struct pool_proof *proof)
     size_t len = 0;
     *op = (struct pool_op){.key = proof->key,
                            .deadline_ns = proof->deadline_ns,
-                           .avoid = proof->shown_on,
+                           .avoid = proof->shown_on | remotes(proof->port->pool),
                            .on_done = on_shown,
                            .owner = proof};
     op->lane.alg = alg_of(pool_key_public(proof->key), &op->lane.kind, &len);

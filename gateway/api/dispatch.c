@@ -30,6 +30,15 @@ static void reply_challenge(struct gw_request *req)
     gw_reply_fault(req, &fault);
 }
 
+/* The pool's loop guard, on the side that receives. */
+static bool check_via(const struct gw_request *req, struct gw_fault *fault)
+{
+    if (req->via.len == 0 || pool_via_allows(pool_instance(gw_loop_app(req->loop)->pool), req->via))
+        return true;
+    return gw_fault_set(fault, 508, "LoopDetected", NULL,
+                        "The request has come through this gateway before, or through too many.");
+}
+
 static bool digits(const uint8_t **at, const uint8_t *end, size_t min, size_t max)
 {
     size_t n = 0;
@@ -159,7 +168,7 @@ static bool check_head(struct gw_request *req)
         return false;
     }
     bool versionless = face != GW_FACE_API || (match == GW_MATCH_FOUND && result.route->no_version);
-    if ((!versionless && !check_version(req, &fault)) ||
+    if (!check_via(req, &fault) || (!versionless && !check_version(req, &fault)) ||
         !check_route(req, match, &result, &fault)) {
         gw_reply_fault(req, &fault);
         return false;

@@ -62,6 +62,8 @@ static void submit(struct work *work, struct vault_key *key)
         finish(work);
         return;
     }
+    if (req->via.len > 0)
+        work->call.op.via = gw_arena_strndup(req->arena, (const char *)req->via.data, req->via.len);
     work->call.op.on_done = on_done;
     work->call.op.owner = work;
     kw_status status = pool_submit(gw_loop_port(req->loop), &work->call.op);

@@ -64,6 +64,8 @@ void gw_rng(struct gw_request *req)
     work->op.lane.kind = KW_KIND_RANDOM;
     work->op.lane.out = (struct kw_buf){.data = work->bytes, .cap = (size_t)count};
     work->op.deadline_ns = kw_now_ns() + GW_CALL_DEADLINE_NS;
+    if (req->via.len > 0)
+        work->op.via = gw_arena_strndup(req->arena, (const char *)req->via.data, req->via.len);
     work->op.on_done = on_done;
     work->op.owner = work;
     gw_request_ref(req);

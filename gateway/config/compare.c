@@ -35,6 +35,7 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
             x->hosts != y->hosts || x->loaded_keys != y->loaded_keys ||
             !same(x->module, y->module) || !same(x->token_label, y->token_label) ||
             !same(x->token_serial, y->token_serial) || !same(x->pin_file, y->pin_file) ||
+            !same(x->url, y->url) || !same(x->token_file, y->token_file) || !same(x->ca, y->ca) ||
             x->sandbox != y->sandbox || x->memory_max != y->memory_max ||
             x->files_max != y->files_max || !same(x->probe_host, y->probe_host) ||
             x->probe_port != y->probe_port)

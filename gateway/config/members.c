@@ -54,44 +54,45 @@ static void check_module(const struct member_check *check, const char *module)
         problem(check, "module", "found \"%.256s\"; allowed: a readable shared object", module);
 }
 
-static void check_pin_file(const struct member_check *check, const char *file)
+static void check_secret_file(const struct member_check *check, const char *field, const char *file)
 {
     struct stat st;
     if (stat(file, &st) != 0)
-        problem(check, "pin_file", "found \"%.256s\", which cannot be read: %s", file,
-                strerror(errno));
+        problem(check, field, "found \"%.256s\", which cannot be read: %s", file, strerror(errno));
     else if (!S_ISREG(st.st_mode) || access(file, R_OK) != 0)
-        problem(check, "pin_file", "found \"%.256s\"; allowed: a readable file", file);
+        problem(check, field, "found \"%.256s\"; allowed: a readable file", file);
     else if (st.st_mode & 077)
-        problem(check, "pin_file",
-                "found mode %04o on \"%.256s\"; allowed: 0600 or 0400 (others must not read a PIN)",
-                (unsigned)st.st_mode & 07777u, file);
+        problem(check, field,
+                "found mode %04o on \"%.256s\"; allowed: 0600 or 0400 (others must not read a %s)",
+                (unsigned)st.st_mode & 07777u, file,
+                strcmp(field, "pin_file") == 0 ? "PIN" : "token");
 }
 
 static void refuse_fields(const struct member_check *check, const char *type,
-                          const struct raw_member *raw, bool pkcs11)
+                          const struct raw_member *raw, enum raw_member_type of)
 {
     const struct {
         const char *name;
-        bool present, of_pkcs11, of_core;
+        bool present;
+        enum raw_member_type of;
     } fields[] = {
-        {"module", raw->module != NULL, true, false},
-        {"token", raw->token != NULL, true, false},
-        {"serial", raw->serial != NULL, true, false},
-        {"pin_file", raw->pin_file != NULL, true, false},
-        {"sessions", raw->sessions != NULL, true, false},
-        {"hosts", raw->hosts != NULL, true, false},
-        {"loaded_keys", raw->loaded_keys != NULL, true, false},
-        {"sandbox", raw->sandbox != NULL, true, false},
-        {"rlimits", raw->rlimits != NULL, true, false},
-        {"probe", raw->probe != NULL, true, false},
-        {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
-        {"url", raw->url != NULL, false, false},
-        {"token_file", raw->token_file != NULL, false, false},
-        {"ca", raw->ca != NULL, false, false},
+        {"module", raw->module != NULL, RAW_MEMBER_PKCS11},
+        {"token", raw->token != NULL, RAW_MEMBER_PKCS11},
+        {"serial", raw->serial != NULL, RAW_MEMBER_PKCS11},
+        {"pin_file", raw->pin_file != NULL, RAW_MEMBER_PKCS11},
+        {"sessions", raw->sessions != NULL, RAW_MEMBER_PKCS11},
+        {"hosts", raw->hosts != NULL, RAW_MEMBER_PKCS11},
+        {"sandbox", raw->sandbox != NULL, RAW_MEMBER_PKCS11},
+        {"rlimits", raw->rlimits != NULL, RAW_MEMBER_PKCS11},
+        {"probe", raw->probe != NULL, RAW_MEMBER_PKCS11},
+        {"loaded_keys", raw->loaded_keys != NULL, RAW_MEMBER_PKCS11},
+        {"opens_hsm_keys", raw->opens_hsm_keys, RAW_MEMBER_CORE},
+        {"url", raw->url != NULL, RAW_MEMBER_REMOTE},
+        {"token_file", raw->token_file != NULL, RAW_MEMBER_REMOTE},
+        {"ca", raw->ca != NULL, RAW_MEMBER_REMOTE},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        if (fields[i].present && !(pkcs11 ? fields[i].of_pkcs11 : fields[i].of_core))
+        if (fields[i].present && fields[i].of != of)
             problem(check, fields[i].name, "has no meaning for a member of type %s", type);
     }
 }
@@ -145,7 +146,7 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
                              const struct raw_member *raw, struct pool_member_config *out)
 {
     out->kind = POOL_MEMBER_PKCS11;
-    refuse_fields(check, "pkcs11", raw, true);
+    refuse_fields(check, "pkcs11", raw, RAW_MEMBER_PKCS11);
     if (raw->role == RAW_ROLE_SO)
         problem(check, "role",
                 "found \"so\"; allowed: user (a gateway never needs the security "
@@ -177,7 +178,42 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
     if (out->module)
         check_module(check, out->module);
     if (out->pin_file)
-        check_pin_file(check, out->pin_file);
+        check_secret_file(check, "pin_file", out->pin_file);
+    return KW_OK;
+}
+
+#define REMOTE_PARALLEL                                                                            \
+    32 /* what one endpoint is taken to do at a time, for the choice by load                       \
+        */
+
+static kw_status read_remote(const struct member_check *check, const char *base,
+                             const struct raw_member *raw, struct pool_member_config *out)
+{
+    struct stat st;
+    out->kind = POOL_MEMBER_REMOTE;
+    refuse_fields(check, "remote", raw, RAW_MEMBER_REMOTE);
+    if (!raw->url)
+        problem(check, "", "required field \"url\" is missing");
+    else if (pool_remote_url_check(raw->url) != KW_OK)
+        problem(check, "url", "found \"%.256s\"; allowed: https://HOST or https://HOST:PORT",
+                raw->url);
+    if (!raw->token_file)
+        problem(check, "", "required field \"token_file\" is missing");
+    out->sessions = REMOTE_PARALLEL;
+    out->hosts = 1;
+    out->url = raw->url ? strdup(raw->url) : NULL;
+    out->token_file = gw_config_path(base, raw->token_file);
+    out->ca = gw_config_path(base, raw->ca);
+    if ((raw->url && !out->url) || (raw->token_file && !out->token_file) || (raw->ca && !out->ca))
+        return KW_E_NOMEM;
+    if (out->token_file)
+        check_secret_file(check, "token_file", out->token_file);
+    if (out->ca && stat(out->ca, &st) != 0)
+        problem(check, "ca", "found \"%.256s\", which cannot be read: %s", out->ca,
+                strerror(errno));
+    else if (out->ca && (!S_ISREG(st.st_mode) || access(out->ca, R_OK) != 0))
+        problem(check, "ca", "found \"%.256s\"; allowed: a readable file of PEM certificates",
+                out->ca);
     return KW_OK;
 }
 
@@ -186,7 +222,7 @@ static void read_core(const struct member_check *check, const struct raw_member 
 {
     out->kind = POOL_MEMBER_CORE;
     out->opens_hsm_keys = raw->opens_hsm_keys;
-    refuse_fields(check, "core", raw, false);
+    refuse_fields(check, "core", raw, RAW_MEMBER_CORE);
     if (!raw->opens_hsm_keys)
         problem(check, "",
                 "a core member in the group needs \"opens_hsm_keys: true\": it opens "
@@ -233,9 +269,7 @@ kw_status gw_config_members(struct gw_document *doc, const char *base, const str
         snprintf(to->name, sizeof to->name, "%s", from->name);
         to->role = from->standby ? POOL_ROLE_STANDBY : POOL_ROLE_ACTIVE;
         if (from->type == RAW_MEMBER_REMOTE)
-            problem(&check, "type",
-                    "found \"remote\", which is not available in this version; "
-                    "allowed: pkcs11, core");
+            KW_TRY(read_remote(&check, base, from, to));
         else if (from->type == RAW_MEMBER_CORE)
             read_core(&check, from, to);
         else

@@ -146,6 +146,8 @@ static int on_value(http_parser *parser, const char *at, size_t len)
         out = named(name, "authorization") ? &req->authorization : NULL;
         if (out && ++gather->authorizations > 1)
             gather->failed = true;
+        if (!out && named(name, "x-keyward-via"))
+            out = &req->via;
         break;
     case 22:
         out = named(name, "x-ms-client-request-id") ? &req->client_request_id : NULL;

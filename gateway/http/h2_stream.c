@@ -147,6 +147,8 @@ bool gw_h2_stream_header(struct gw_h2_stream *stream, struct kw_span name, struc
     case 13:
         if (IS("authorization"))
             keep(stream, &req->authorization, value);
+        else if (IS("x-keyward-via"))
+            keep(stream, &req->via, value);
         break;
     case 14:
         if (IS("content-length"))

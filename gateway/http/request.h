@@ -90,6 +90,7 @@ struct gw_request {
     struct kw_span authority; /* Host or :authority, port included; may be empty */
     struct kw_span authorization;
     struct kw_span client_request_id;
+    struct kw_span via; /* gateways it came through (POOL_VIA_FIELD) */
     struct kw_span content_type;
     int64_t content_length; /* -1: not known */
     int64_t started_ns;

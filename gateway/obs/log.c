@@ -215,6 +215,16 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log(GW_LOG_ERROR, "member gave a wrong answer; it was not sent", "member", member,
                "reason", reason, NULL);
         break;
+    case POOL_EVENT_TOKEN_REFUSED:
+        gw_log(GW_LOG_ERROR,
+               "member refused the token; no further attempt until the token file changes or an "
+               "operator runs: keyward member recover",
+               "member", member, "reason", reason, NULL);
+        break;
+    case POOL_EVENT_CERTIFICATE:
+        gw_log_n(GW_LOG_WARN, "a member's certificate ends soon", "days_left", event->number,
+                 "member", member, "endpoint", reason, NULL);
+        break;
     case POOL_EVENT_CORE_ALARM:
         gw_log(GW_LOG_ERROR, "the core caught a wrong result of its own; it was not sent", "member",
                member, "reason", reason, NULL);

@@ -20,7 +20,7 @@
 
 /* Statuses that the API answers; any other counts as 0, shown as "other". */
 static const uint16_t statuses[] = {200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 411,
-                                    412, 413, 415, 429, 431, 500, 501, 502, 503, 504, 0};
+                                    412, 413, 415, 429, 431, 500, 501, 502, 503, 504, 508, 0};
 #define STATUS_COUNT (sizeof statuses / sizeof *statuses)
 
 /* Upper bounds of request_seconds in nanoseconds, 1-2-5 steps; beyond the last: +Inf. */
@@ -232,7 +232,8 @@ static void add_request_seconds(struct gw_text *text, const struct gw_metrics *m
 static void add_certificates(struct gw_text *text, struct gw_metrics *metrics)
 {
     gw_metric_head(text, "certificate_expiry_seconds", "gauge",
-                   "Seconds until a served certificate ends; negative: it has ended.");
+                   "Seconds until a certificate, served or of a remote member, ends; negative: "
+                   "it has ended.");
     pthread_mutex_lock(&metrics->lock);
     for (size_t i = 0; i < metrics->certificate_count; i++) {
         gw_text_add(text, "keyward_certificate_expiry_seconds{subject=\"");
@@ -267,6 +268,7 @@ char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *l
     gw_metric_head(&text, "connections", "gauge", "Connections open now.");
     gw_text_add(&text, "keyward_connections %lld\n", (long long)gw_metrics_connections(metrics));
     add_certificates(&text, metrics);
+    gw_metrics_pool_certificates(&text, pool);
     gw_metrics_pool(&text, pool);
     add_process(&text);
     return gw_text_take(&text, len);

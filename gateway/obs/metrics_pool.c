@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/base/clock.h"
+
 void gw_metric_head(struct gw_text *text, const char *name, const char *type, const char *help)
 {
     gw_text_add(text, "# HELP keyward_%s %s\n# TYPE keyward_%s %s\n", name, help, name, type);
@@ -158,6 +160,23 @@ static void add_lanes(struct gw_text *text, const struct pool_stats *stats)
                 "keyward_batch_lanes_bucket{le=\"+Inf\"} %llu\nkeyward_batch_lanes_sum %llu\n"
                 "keyward_batch_lanes_count %llu\n",
                 running, (unsigned long long)stats->batch_lanes_sum, running);
+}
+
+void gw_metrics_pool_certificates(struct gw_text *text, struct pool *pool)
+{
+    struct pool_stats *stats = pool ? calloc(1, sizeof *stats) : NULL;
+    if (!stats)
+        return;
+    pool_stats_read(pool, stats);
+    for (size_t m = 0; m < stats->member_count; m++) {
+        const struct pool_member_stats *member = &stats->members[m];
+        if (member->certificate_not_after != 0)
+            gw_text_add(text,
+                        "keyward_certificate_expiry_seconds{subject=\"%s\",member=\"%s\"} %lld\n",
+                        member->endpoint, member->name,
+                        (long long)(member->certificate_not_after - kw_wall_s()));
+    }
+    free(stats);
 }
 
 void gw_metrics_pool(struct gw_text *text, struct pool *pool)

@@ -9,5 +9,10 @@ void gw_metric_head(struct gw_text *text, const char *name, const char *type, co
 /** A label's value, escaped as the text format asks (backslash, quote, newline). */
 void gw_metric_label(struct gw_text *text, const char *value);
 
+/** Rows of certificate_expiry_seconds for the endpoints of remote members; the caller wrote its
+ * head.
+ */
+void gw_metrics_pool_certificates(struct gw_text *text, struct pool *pool);
+
 /** Everything that comes from pool_stats. `pool` NULL: nothing. */
 void gw_metrics_pool(struct gw_text *text, struct pool *pool);

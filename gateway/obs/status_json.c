@@ -37,6 +37,11 @@ static json_t *member_json(const struct pool_member_stats *member)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)
         json_object_set_new(out, "host_pid", json_integer((json_int_t)member->host_pid));
+    if (out && member->endpoint[0])
+        json_object_set_new(out, "endpoint", json_string(member->endpoint));
+    if (out && member->certificate_not_after != 0)
+        json_object_set_new(out, "certificate_not_after",
+                            json_integer(member->certificate_not_after));
     if (out && member->token_label[0])
         json_object_set_new(out, "token",
                             json_pack("{s:s,s:s,s:s,s:s,s:s}", "label", member->token_label,

@@ -76,8 +76,10 @@ void vault_job_drop(const struct vault_job *job)
 kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
                                 const struct kc_public *pub)
 {
-    struct pool_key_desc desc = {
-        .hsm = key->hsm, .pub = *pub, .blob = kw_span_of(key->blob, key->blob_len)};
+    struct pool_key_desc desc = {.hsm = key->hsm,
+                                 .pub = *pub,
+                                 .blob = kw_span_of(key->blob, key->blob_len),
+                                 .name = key->name};
     if (vault_version_id(desc.id, key->version) != KW_OK)
         return KW_E_INTEGRITY;
     return pool_key_create(&key->key, vault->pool, &desc);

@@ -218,8 +218,12 @@ static void test_members(void **state)
                         "opens_hsm_keys: true }\n",
                 "5: group.min_copies: found 3; allowed: 1 to 1");
     refused_one(MEMBER("remote, url: \"https://x\""),
-                "6: group.members[0].type: found \"remote\", which is not available in this "
-                "version; allowed: pkcs11, core");
+                "6: group.members[0]: required field \"token_file\" is missing");
+    refused_one(MEMBER("remote, url: \"http://x\", token_file: a.pin"),
+                "6: group.members[0].url: found \"http://x\"; allowed: https://HOST or "
+                "https://HOST:PORT");
+    refused_one(MEMBER("remote, url: \"https://x\", token_file: a.pin, module: m.so"),
+                "6: group.members[0].module: has no meaning for a member of type remote");
     refused_one(
         MEMBER("core"),
         "6: group.members[0]: a core member in the group needs \"opens_hsm_keys: true\": it "
