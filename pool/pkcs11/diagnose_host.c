@@ -97,7 +97,10 @@ kw_status diagnose_host_login(struct diagnose_host *host, const struct kc_domain
     struct kw_secret wrapping = {0};
     struct kw_buf out = {host->room, 0, POOL_CONTROL_MAX};
     KW_TRY(kc_domain_member_key(domain, &wrapping));
-    struct pool_wire_login msg = {pin, kw_span_of(wrapping.data, wrapping.len)};
+    char check[2 * KC_DOMAIN_CHECK_LEN + 1];
+    kc_domain_check(domain, check);
+    struct pool_wire_login msg = {pin, kw_span_of(wrapping.data, wrapping.len), kw_span_str(check),
+                                  false};
     kw_status status = pool_wire_put_login(&out, &msg);
     if (status == KW_OK) {
         status = pool_control_send(host->control, kw_buf_span(&out), -1);

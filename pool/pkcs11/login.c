@@ -185,7 +185,7 @@ static const char *record_forbids(const struct record *record, const char *token
 
 kw_status pool_login_look(const struct pool_login *login, enum pool_login_standing *standing)
 {
-    char path[PATH_ROOM], salt_path[PATH_ROOM];
+    char path[POOL_STATE_PATH], salt_path[POOL_STATE_PATH];
     uint8_t salt[SALT_LEN];
     struct record record;
     char pin[PRINT_HEX + 1], token[PRINT_HEX + 1];
