@@ -34,10 +34,11 @@ struct pool_member_config {
 struct pool_config {
     const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
     size_t member_count;
-    unsigned workers;             /* crypto worker threads of the core; 0: one per processor */
-    unsigned queue_max;           /* operations waiting per member; 0: 4096 */
-    int64_t soft_deadline_ns;     /* a member's answer is given up and failed over after; 0: 2 s */
-    int64_t hard_deadline_ns;     /* a silent host is killed after; 0: 20 s */
+    unsigned workers;         /* crypto worker threads of the core; 0: one per processor */
+    unsigned queue_max;       /* operations waiting per member; 0: 4096 */
+    int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
+    int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
+    bool hedge; /* send an operation to a second member after the group's 95th percentile */
     int recovery_retries;         /* 0 off, -1 for ever, N */
     int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
     const char *host_program;     /* path of the keyward binary for `keyward member-host`; NULL:

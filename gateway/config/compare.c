@@ -26,7 +26,7 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
     if (a->member_count != b->member_count || a->recovery_retries != b->recovery_retries ||
         a->recovery_interval_ns != b->recovery_interval_ns ||
         a->soft_deadline_ns != b->soft_deadline_ns || a->hard_deadline_ns != b->hard_deadline_ns ||
-        a->queue_max != b->queue_max)
+        a->queue_max != b->queue_max || a->hedge != b->hedge)
         return false;
     for (size_t i = 0; i < a->member_count; i++) {
         const struct pool_member_config *x = &a->members[i], *y = &b->members[i];

@@ -163,6 +163,7 @@ static void read_group(struct gw_document *doc, const struct raw_group *raw,
 {
     duration(doc, "group.soft_deadline", raw->soft_deadline, &config->soft_deadline_ns);
     duration(doc, "group.hard_deadline", raw->hard_deadline, &config->hard_deadline_ns);
+    config->hedge = raw->hedge == RAW_HEDGE_ON;
     number(doc, "group.queue_max", raw->queue_max, 1, 1000000, &config->queue_max);
     if (!raw->recovery)
         return;

@@ -7,7 +7,7 @@
 
 enum raw_engine { RAW_ENGINE_SQLITE, RAW_ENGINE_POSTGRESQL };
 enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
-enum raw_hedge { RAW_HEDGE_OFF };
+enum raw_hedge { RAW_HEDGE_OFF, RAW_HEDGE_ON };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
 struct raw_tls {

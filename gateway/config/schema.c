@@ -15,7 +15,7 @@ static const cyaml_strval_t engines[] = {{"sqlite", RAW_ENGINE_SQLITE},
                                          {"postgresql", RAW_ENGINE_POSTGRESQL}};
 static const cyaml_strval_t member_types[] = {
     {"pkcs11", RAW_MEMBER_PKCS11}, {"core", RAW_MEMBER_CORE}, {"remote", RAW_MEMBER_REMOTE}};
-static const cyaml_strval_t hedges[] = {{"off", RAW_HEDGE_OFF}};
+static const cyaml_strval_t hedges[] = {{"off", RAW_HEDGE_OFF}, {"on", RAW_HEDGE_ON}};
 static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_SO}};
 
 static const cyaml_schema_field_t tls_fields[] = {

@@ -120,6 +120,7 @@ kw_status pool_p11_probe_receive(struct pool_p11_host *host);
 kw_status pool_p11_attach(struct pool_member *member, struct pool_port *port, void **link);
 void pool_p11_detach(struct pool_member *member, struct pool_port *port, void *link);
 void pool_p11_submit(struct pool_member *member, void *link, struct pool_op *op);
+bool pool_p11_abandon(struct pool_member *member, void *link, struct pool_op *op);
 void pool_p11_flush(struct pool_member *member, void *link);
 void pool_p11_ready(struct pool_member *member, void *link, uint32_t epoll_events);
 int64_t pool_p11_expire(struct pool_member *member, void *link, int64_t now_ns);

@@ -159,7 +159,7 @@ static void test_names_and_types(void **state)
     refused_one("listeners:\n  - bind: unix:/x\n", "1: required field \"data\" is missing");
     refused_one("data: d\nlisteners: []\n",
                 "2: listeners: found an empty list; needed: at least 1 entry");
-    refused_one(MINIMAL "group:\n  hedge: p95\n", "5: group.hedge: found \"p95\"; allowed: off");
+    refused_one(MINIMAL "group:\n  hedge: p95\n", "5: group.hedge: found \"p95\"; allowed: off, on");
     refused_one(MINIMAL "data: e\n", "4: field \"data\" is given twice (first on line 1)");
     refused_one("data: [\n", "2: not valid YAML: did not find expected node content (column 1)");
     refused_one("data: &a d\ncontrol: *a\n",
