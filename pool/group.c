@@ -353,6 +353,20 @@ static void succeed(struct pool_op *op, struct pool_member *member)
     }
 }
 
+static void answered_wrong(struct pool_op *op, struct pool_member *member, const char *reason)
+{
+    pool_stats_attempt(op, true);
+    atomic_fetch_add_explicit(&op->port->pool->wrong_answers, 1, memory_order_relaxed);
+    pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
+    struct pool_event event = {
+        .type = POOL_EVENT_WRONG_ANSWER,
+        .member = member->config.name,
+        .reason = reason,
+    };
+    pool_emit(op->port->pool, &event);
+    redirect(op, member, POOL_VERDICT_OTHER, reason);
+}
+
 void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_verdict verdict,
                     const char *reason)
 {
@@ -373,6 +387,9 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
             pool_member_transition(member, POOL_EV_ERROR, reason);
         }
         break;
+    case POOL_VERDICT_WRONG:
+        answered_wrong(op, member, reason);
+        return;
     case POOL_VERDICT_OTHER_FREE:
     case POOL_VERDICT_UNSUPPORTED:
         break;
@@ -394,17 +411,7 @@ void pool_group_checked(struct pool_op *op, kw_status verdict)
         }
         return;
     }
-    static const char reason[] = "an answer did not verify";
-    pool_stats_attempt(op, true);
-    atomic_fetch_add_explicit(&op->port->pool->wrong_answers, 1, memory_order_relaxed);
-    pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
-    struct pool_event event = {
-        .type = POOL_EVENT_WRONG_ANSWER,
-        .member = member->config.name,
-        .reason = reason,
-    };
-    pool_emit(op->port->pool, &event);
-    redirect(op, member, POOL_VERDICT_OTHER, reason);
+    answered_wrong(op, member, "an answer did not verify");
 }
 
 /* ---- the way in

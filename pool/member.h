@@ -55,7 +55,8 @@ enum pool_verdict {
     POOL_VERDICT_DONE,       /* op->lane.status is final (success or the caller's fault) */
     POOL_VERDICT_OTHER,      /* try another member; the attempt counts against this one */
     POOL_VERDICT_OTHER_FREE, /* try another member; not this one's fault (ambiguous, local, busy) */
-    POOL_VERDICT_UNSUPPORTED /* this member cannot; use one that can, remember it */
+    POOL_VERDICT_UNSUPPORTED, /* this member cannot; use one that can, remember it */
+    POOL_VERDICT_WRONG /* its answer was seen to be wrong: the member goes down, try another */
 };
 
 struct pool_member_type {

@@ -34,7 +34,7 @@ struct block {
     _Alignas(CACHE_LINE) _Atomic uint64_t buckets[BOUND_COUNT + 1];
     _Atomic uint64_t seconds_ns, count;
     _Atomic int64_t connections;
-    _Atomic uint64_t *requests; /* [route][status] */
+    _Atomic uint64_t *requests; /* [route, then one row for none][status] */
 };
 
 struct certificate {
@@ -65,7 +65,7 @@ struct gw_metrics *gw_metrics_create(unsigned loops)
     metrics->loops = loops;
     for (unsigned i = 0; i < loops; i++) {
         metrics->blocks[i].requests =
-            calloc(gw_route_count * STATUS_COUNT + 1, sizeof *metrics->blocks[i].requests);
+            calloc((gw_route_count + 1) * STATUS_COUNT, sizeof *metrics->blocks[i].requests);
         if (!metrics->blocks[i].requests) {
             gw_metrics_destroy(metrics);
             return NULL;
@@ -119,10 +119,7 @@ void gw_metrics_request(struct gw_metrics *metrics, unsigned loop, unsigned rout
     bump(&block->count, 1);
     /* a request without a route counts in the row after the last */
     size_t route = route_index < gw_route_count ? route_index : gw_route_count;
-    if (route < gw_route_count)
-        bump(&block->requests[route * STATUS_COUNT + status_index(status)], 1);
-    else
-        bump(&block->requests[gw_route_count * STATUS_COUNT], 1);
+    bump(&block->requests[route * STATUS_COUNT + status_index(status)], 1);
 }
 
 void gw_metrics_connection(struct gw_metrics *metrics, unsigned loop, int change)
@@ -207,7 +204,9 @@ static void add_requests(struct gw_text *text, const struct gw_metrics *metrics)
             add_requests_row(text, gw_routes[route].label, statuses[s], sum);
         }
     }
-    add_requests_row(text, "none", 404, sum_requests(metrics, gw_route_count * STATUS_COUNT));
+    for (size_t s = 0; s < STATUS_COUNT; s++)
+        add_requests_row(text, "none", statuses[s],
+                         sum_requests(metrics, gw_route_count * STATUS_COUNT + s));
 }
 
 static void add_request_seconds(struct gw_text *text, const struct gw_metrics *metrics)

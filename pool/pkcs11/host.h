@@ -69,6 +69,7 @@ struct pool_host_call {
     size_t out_len;
     uint8_t tag[KW_GCM_TAG_LEN];
     bool valid;
+    bool wrong;           /* the token's answer was seen to be wrong */
     kw_status status;     /* the host's own judgement of the caller's data */
     struct kc_public pub; /* GENERATE */
 };
@@ -87,8 +88,9 @@ CK_RV pool_host_install(struct pool_host *host, struct kw_span wrapping_key);
 /** Reads the token's flags again. */
 CK_RV pool_host_flags(struct pool_host *host, CK_FLAGS *flags);
 CK_RV pool_host_open_session(struct pool_host *host, CK_SESSION_HANDLE *session);
-/** Does the token still compute? Uses `session`, which must be idle. */
-bool pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
+/** Does the token still compute? Uses `session`. CKR_OPERATION_ACTIVE and the like are a word about
+ *  the session, not about the token. */
+CK_RV pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
 /** Is the anchor, and with it the login and every key object, still there? */
 bool pool_host_anchored(struct pool_host *host);
 

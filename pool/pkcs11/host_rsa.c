@@ -1,6 +1,8 @@
 /* RSA in the token: signatures, and decryption whose padding is undone here. */
 #include "pool/pkcs11/host.h"
 
+#include <openssl/bn.h>
+
 #include "crypto/padding/padding.h"
 
 /* DigestInfo of RFC 8017 section 9.2, note 1 */
@@ -83,18 +85,59 @@ static CK_RV unpad(struct pool_host_call *call, const struct kw_alg_info *info, 
     return status == KW_OK ? CKR_OK : CKR_HOST_MEMORY;
 }
 
+/** Is `block` what the private key makes of the input: does the public key lead back to it? An
+ *  answer that is not would be taken for a padding fault of the caller, or, where the padding
+ *  shows nothing, for the plaintext. KW_E_CRYPTO: the input is no number below the modulus. */
+static kw_status check_power(const struct pool_wire_request *req, const uint8_t *block, size_t k,
+                             bool *right)
+{
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *n = BN_bin2bn(req->n.data, (int)req->n.len, NULL);
+    BIGNUM *e = BN_bin2bn(req->e.data, (int)req->e.len, NULL);
+    BIGNUM *in = BN_bin2bn(req->in.data, (int)req->in.len, NULL);
+    BIGNUM *root = block != NULL ? BN_bin2bn(block, (int)k, NULL) : BN_new();
+    kw_status status = KW_E_NOMEM;
+    if (ctx != NULL && n != NULL && e != NULL && in != NULL && root != NULL) {
+        status = BN_cmp(in, n) < 0 ? KW_OK : KW_E_CRYPTO;
+    }
+    if (status == KW_OK && block != NULL) {
+        if (BN_cmp(root, n) >= 0) {
+            *right = false;
+        } else if (BN_mod_exp_mont(root, root, e, n, ctx, NULL) == 1) {
+            *right = BN_cmp(root, in) == 0;
+        } else {
+            status = KW_E_NOMEM;
+        }
+    }
+    BN_clear_free(root);
+    BN_free(in);
+    BN_free(e);
+    BN_free(n);
+    BN_CTX_free(ctx);
+    return status;
+}
+
 /** The token does the arithmetic alone and the padding is undone here, so that a padding fault
  *  differs from success in nothing that an error path of the token would show. */
 static CK_RV decrypt_raw(struct pool_host_call *call, const struct kw_alg_info *info, size_t k)
 {
     uint8_t block[KW_RSA_MAX_BYTES];
     size_t len = 0;
+    bool right = false;
     CK_MECHANISM mechanism = {CKM_RSA_X_509, NULL, 0};
     CK_RV rv = pool_host_decrypt(call, &mechanism, call->req->in, block, sizeof(block), &len);
     if (rv == CKR_OK && !left_pad(block, &len, k)) {
         rv = CKR_DEVICE_ERROR;
     }
-    return rv == CKR_OK ? unpad(call, info, block, k) : rv;
+    if (rv == CKR_OK && check_power(call->req, block, k, &right) != KW_OK) {
+        rv = CKR_HOST_MEMORY;
+    }
+    call->wrong = rv == CKR_OK && !right;
+    if (rv == CKR_OK && right) {
+        rv = unpad(call, info, block, k);
+    }
+    kw_wipe(block, sizeof(block));
+    return rv;
 }
 
 /** For tokens that do not give out raw RSA. */
@@ -117,8 +160,10 @@ CK_RV pool_host_rsa(struct pool_host_call *call)
     const struct kw_alg_info *info = kw_alg_info(req->alg);
     size_t k = (req->bits + 7) / 8;
     if (req->kind == KW_KIND_DECRYPT || req->kind == KW_KIND_UNWRAP) {
-        if (req->in.len != k) {
-            call->status = KW_E_CRYPTO;
+        bool unused;
+        kw_status fit = req->in.len == k ? check_power(req, NULL, 0, &unused) : KW_E_CRYPTO;
+        if (fit != KW_OK) {
+            call->status = fit;
             return CKR_OK;
         }
         return call->host->rsa_raw ? decrypt_raw(call, info, k) : decrypt_padded(call, info);

@@ -93,12 +93,24 @@ static CK_RV renew(struct pool_host *host, CK_SESSION_HANDLE *session)
     return pool_host_open_session(host, session);
 }
 
+/** Does the token still compute? A failed call may have left its operation active, or cost the
+ *  session: then a new session is asked. */
+static bool is_alive(struct pool_host *host, CK_SESSION_HANDLE *session)
+{
+    CK_RV rv = pool_host_canary(host, *session);
+    if (pool_ckr(rv)->action == POOL_CKR_SESSION && renew(host, session) == CKR_OK) {
+        rv = pool_host_canary(host, *session);
+    }
+    return rv == CKR_OK;
+}
+
 /** One try; `loading` tells whether the code came from loading the key. */
 static CK_RV attempt(struct pool_host_call *call, bool *loading)
 {
     const struct pool_wire_request *req = call->req;
     call->status = KW_OK;
     call->out_len = 0;
+    call->wrong = false;
     *loading = false;
     if (call->key != NULL) {
         bool hmac = kw_alg_info(req->alg)->family == KW_FAMILY_HMAC;
@@ -164,7 +176,7 @@ static void judge(struct pool_host_call *call, CK_SESSION_HANDLE *session, CK_RV
         /* Some modules say this for damaged ciphertext. Only a canary that fails too makes it the
          * member's fault; lengths were checked before, so a signature that fails with a healthy
          * canary is nobody's proven fault: another member may do it. */
-        if (!pool_host_canary(call->host, *session)) {
+        if (!is_alive(call->host, session)) {
             answer->verdict = POOL_WIRE_FATAL;
         } else if (undoes(call->req->kind) && !loading) {
             answer->verdict = POOL_WIRE_DONE;
@@ -176,8 +188,7 @@ static void judge(struct pool_host_call *call, CK_SESSION_HANDLE *session, CK_RV
     case POOL_CKR_RESTART:
     case POOL_CKR_SESSION:
     case POOL_CKR_KEY:
-        answer->verdict =
-            pool_host_canary(call->host, *session) ? POOL_WIRE_OTHER : POOL_WIRE_FATAL;
+        answer->verdict = is_alive(call->host, session) ? POOL_WIRE_OTHER : POOL_WIRE_FATAL;
         break;
     case POOL_CKR_LOGIN:
     case POOL_CKR_NEVER:
@@ -206,6 +217,11 @@ static void conclude(struct pool_host_call *call, struct pool_host_result *resul
     struct pool_wire_answer *answer = &result->answer;
     answer->verdict = POOL_WIRE_DONE;
     answer->status = call->status;
+    if (call->wrong) {
+        answer->verdict = POOL_WIRE_WRONG;
+        answer->status = KW_E_UNAVAILABLE;
+        return;
+    }
     if (call->status != KW_OK) {
         return;
     }

@@ -199,11 +199,11 @@ static CK_RV canary_block(struct pool_host *host, CK_SESSION_HANDLE session,
     return rv;
 }
 
-bool pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session)
+CK_RV pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session)
 {
     uint8_t now[KW_AES_BLOCK_LEN];
-    return canary_block(host, session, now) == CKR_OK &&
-           memcmp(now, host->canary, sizeof(now)) == 0;
+    CK_RV rv = canary_block(host, session, now);
+    return rv == CKR_OK && memcmp(now, host->canary, sizeof(now)) != 0 ? CKR_FUNCTION_FAILED : rv;
 }
 
 bool pool_host_anchored(struct pool_host *host)

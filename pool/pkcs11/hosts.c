@@ -4,14 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
 #include "pool/pkcs11/control.h"
+#include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
 
 #define POLL_START_NS   KW_MS(5)   /* while a host comes up */
@@ -88,6 +91,9 @@ void pool_p11_kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const 
 {
     pool_p11_host_lost(p11, host->number, host->generation, why);
     kill(host->pid, SIGKILL);
+    if (host->phase == POOL_P11_WAIT_LOGIN) {
+        pool_login_abandon(config_of(p11)->state_dir, p11->member->config.name);
+    }
     pool_p11_probe_close(host);
     close_control(p11, host);
     host->phase = POOL_P11_DYING;
@@ -148,7 +154,9 @@ static int open_lock(struct pool_p11 *p11)
 {
     char path[4096];
     uint32_t hash = 2166136261u; /* one lock per module: its tokens may share a store */
-    for (const char *c = p11->member->config.module; *c != '\0'; c++) {
+    char real[PATH_MAX];         /* whatever names it goes by */
+    const char *module = realpath(p11->member->config.module, real);
+    for (const char *c = module != NULL ? module : p11->member->config.module; *c != '\0'; c++) {
         hash = (hash ^ (unsigned char)*c) * 16777619u;
     }
     int n = snprintf(path, sizeof(path), "%s/module-%08x.lock", config_of(p11)->state_dir, hash);
@@ -366,6 +374,9 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     } else if (host->phase != POOL_P11_IDLE) {
         read_control(p11, host, now_ns);
     }
+    if (host->phase == POOL_P11_WAIT_TURN && now_ns >= host->next_turn_ns) {
+        pool_p11_try_login(p11, host, now_ns);
+    }
     if (host->phase == POOL_P11_WAIT_PROBE || host->phase == POOL_P11_SERVING) {
         watch_probe(p11, host, now_ns);
     }
@@ -483,6 +494,7 @@ void pool_p11_stop(struct pool_p11 *p11)
             continue;
         }
         kill(host->pid, SIGKILL);
+        pool_login_abandon(config_of(p11)->state_dir, p11->member->config.name);
         while (waitpid(host->pid, NULL, 0) < 0 && errno == EINTR) {
         }
         pool_p11_probe_close(host);

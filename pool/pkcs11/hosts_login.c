@@ -6,9 +6,13 @@
 
 #include <p11-kit/pkcs11.h>
 
+#include "crypto/base/clock.h"
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/login.h"
+
+#define TURN_ASK_NS  KW_MS(200) /* each time costs the fingerprints anew */
+#define TURN_WAIT_NS KW_S(120)
 
 static const struct pool_config *config_of(const struct pool_p11 *p11)
 {
@@ -85,16 +89,26 @@ static void set_attempts(struct pool_p11 *p11, uint64_t flags)
 void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body)
 {
     struct pool_wire_hello hello;
-    struct kw_secret pin = {0};
-    const char *why = "";
     if (pool_wire_get_hello(body, &hello) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host broke the protocol");
         return;
     }
     pthread_mutex_lock(&p11->lock);
     p11->token = hello;
+    bool first = p11->serving == 0;
     pthread_mutex_unlock(&p11->lock);
+    for (unsigned kind = 0; first && kind < KW_KIND_COUNT; kind++) {
+        /* it may come back with other firmware or another policy: what it refused is asked again */
+        atomic_store(&p11->unable[kind], 0);
+    }
     set_attempts(p11, hello.flags);
+    pool_p11_try_login(p11, host, kw_now_ns());
+}
+
+void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_ns)
+{
+    struct kw_secret pin = {0};
+    const char *why = "";
     note_pin_file(p11);
     if (pool_login_read_pin(p11->member->config.pin_file, &pin, &why) != KW_OK) {
         refuse_login(p11, host, why, CKR_OK);
@@ -104,6 +118,12 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
     kw_status status = pool_login_begin(&login, &why);
     if (status == KW_E_FORBIDDEN) {
         refuse_login(p11, host, why, CKR_OK);
+    } else if (status == KW_E_BUSY) {
+        if (host->phase != POOL_P11_WAIT_TURN) {
+            host->phase = POOL_P11_WAIT_TURN;
+            host->phase_deadline_ns = now_ns + TURN_WAIT_NS;
+        }
+        host->next_turn_ns = now_ns + TURN_ASK_NS;
     } else if (status != KW_OK) {
         pool_p11_start_failed(p11, host, why);
     } else if (send_login(p11, host, &pin) != KW_OK) {
@@ -111,6 +131,7 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
         pool_p11_start_failed(p11, host, "the login could not be sent");
     } else {
         host->phase = POOL_P11_WAIT_LOGIN;
+        host->phase_deadline_ns = now_ns + config_of(p11)->hard_deadline_ns;
     }
     kw_secret_clear(&pin);
 }

@@ -182,6 +182,10 @@ static struct pool_wire_request request_of(const struct pool_op *op, uint64_t id
         req.curve = pub->curve;
         req.bits = pub->bits;
         memcpy(req.key_id, pool_key_id(op->key), sizeof(req.key_id));
+        if (pub->kty == KW_KTY_RSA) {
+            req.n = kw_span_of(pub->n, pub->n_len);
+            req.e = kw_span_of(pub->e, pub->e_len);
+        }
     }
     req.in = lane->in;
     req.sig = lane->sig;
@@ -424,6 +428,9 @@ static bool on_answer(struct pool_link *link, struct pool_link_channel *channel,
             atomic_fetch_or(&link->p11->unable[op->lane.kind], (uint64_t)1 << op->lane.alg);
         }
         pool_link_give_back(link, op, POOL_VERDICT_UNSUPPORTED, reason_of(answer.ckr, text));
+        break;
+    case POOL_WIRE_WRONG:
+        pool_link_give_back(link, op, POOL_VERDICT_WRONG, "a decryption did not verify");
         break;
     case POOL_WIRE_OTHER:
         pool_link_give_back(link, op, POOL_VERDICT_OTHER, reason_of(answer.ckr, text));

@@ -11,6 +11,7 @@
 #include <p11-kit/pkcs11.h>
 
 #include "crypto/base/secret.h"
+#include "pool/pkcs11/login_turns.h"
 #include "pool/pkcs11/wire.h"
 
 #define SALT_LEN       16
@@ -263,12 +264,21 @@ kw_status pool_login_begin(const struct pool_login *login, const char **reason)
         *reason = forbidden;
         return KW_E_FORBIDDEN;
     }
+    bool proven = strcmp(record.good, token) == 0;
+    if (!proven && !pool_login_turn_take(login->state_dir, login->member, pin)) {
+        *reason = "another member is trying this PIN";
+        return KW_E_BUSY;
+    }
     bool again = strcmp(record.state, "trying") == 0 && strcmp(record.token, token) == 0;
     record.unresolved = again ? record.unresolved + 1 : 0;
     snprintf(record.state, sizeof record.state, "%s", "trying");
     snprintf(record.pin, sizeof record.pin, "%s", pin);
     snprintf(record.token, sizeof record.token, "%s", token);
-    return store_record(login->state_dir, path, &record);
+    kw_status status = store_record(login->state_dir, path, &record);
+    if (status != KW_OK) {
+        pool_login_abandon(login->state_dir, login->member);
+    }
+    return status;
 }
 
 kw_status pool_login_settle(const struct pool_login *login, enum pool_login_outcome outcome)
@@ -293,7 +303,14 @@ kw_status pool_login_settle(const struct pool_login *login, enum pool_login_outc
         snprintf(record.state, sizeof record.state, "%s", "idle");
         break;
     }
-    return store_record(login->state_dir, path, &record);
+    kw_status status = store_record(login->state_dir, path, &record);
+    pool_login_turn_end(login->state_dir, login->member); /* others now find this record */
+    return status;
+}
+
+void pool_login_abandon(const char *state_dir, const char *member)
+{
+    pool_login_turn_end(state_dir, member);
 }
 
 kw_status pool_login_read_pin(const char *path, struct kw_secret *pin, const char **reason)

@@ -27,13 +27,19 @@ enum pool_login_outcome {
 };
 
 /** May this PIN be tried on this token now? KW_OK: the record says so durably and the attempt may
- * be made. KW_E_FORBIDDEN: no; `reason` is a text for operators, static. KW_E_IO: the record cannot
- * be kept, so nothing may be tried. Takes some tens of milliseconds; supervisor thread. */
+ * be made. KW_E_FORBIDDEN: no; `reason` is a text for operators, static. KW_E_BUSY: another member
+ * of the same state directory is trying this PIN, which no token has accepted yet: ask again when
+ * that is settled. KW_E_IO: the record cannot be kept, so nothing may be tried. Takes some tens of
+ * milliseconds; supervisor thread. */
 KW_MUST_CHECK kw_status pool_login_begin(const struct pool_login *login, const char **reason);
 
 /** Writes down what came of the attempt that pool_login_begin allowed. */
 KW_MUST_CHECK kw_status pool_login_settle(const struct pool_login *login,
                                           enum pool_login_outcome outcome);
+
+/** The attempt that pool_login_begin allowed ended without a word, e.g. with its host: the record
+ *  stays as it is, other members may go on. Without such an attempt nothing happens. */
+void pool_login_abandon(const char *state_dir, const char *member);
 
 /** Reads a PIN file: the first line, without its end. KW_E_FORBIDDEN when its mode lets others than
  *  the owner in (0600 or 0400 wanted) or it is no regular file; KW_E_INPUT when it is empty or

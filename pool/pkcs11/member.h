@@ -19,6 +19,7 @@ enum pool_p11_phase {
     POOL_P11_IDLE,
     POOL_P11_WAIT_LOCK,  /* spawned; waits for the token store's lock */
     POOL_P11_WAIT_HELLO, /* loads the module */
+    POOL_P11_WAIT_TURN,  /* another member tries the same PIN for the first time */
     POOL_P11_WAIT_LOGIN,
     POOL_P11_WAIT_READY,
     POOL_P11_WAIT_PROBE, /* ready; the first probe is out */
@@ -41,7 +42,7 @@ struct pool_p11_host {
     unsigned sessions;
     unsigned
         failures; /* starts that failed in a row, for the back-off of hosts beside a serving one */
-    int64_t start_ns, phase_deadline_ns, next_start_ns;
+    int64_t start_ns, phase_deadline_ns, next_start_ns, next_turn_ns;
     int probe_fd;
     int64_t probe_sent_ns, next_probe_ns;
     bool probe_out, probe_late;
@@ -97,6 +98,8 @@ void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, con
 
 /** The host has found its token: PIN and wrapping key go to it when the record allows it. */
 void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** While the host waits for its turn to log in: asks again. */
+void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_ns);
 /** The login's outcome: settled in the record. */
 void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
 /** Is the PIN file another one than at the last login? */

@@ -5,6 +5,7 @@
 #define LENGTH_BYTES     4
 #define SESSIONS_MAX     1024u
 #define REQUEST_OVERHEAD 128
+#define EXPONENT_MAX     8
 
 /* --- writer and reader: a bad step makes the whole record bad, checked once at the end ----------
  */
@@ -166,7 +167,7 @@ uint8_t pool_wire_type_of(struct kw_span body)
 size_t pool_wire_request_size(const struct pool_wire_request *msg)
 {
     return REQUEST_OVERHEAD + msg->blob.len + msg->in.len + msg->sig.len + msg->iv.len +
-           msg->aad.len;
+           msg->aad.len + msg->n.len + msg->e.len;
 }
 
 kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type)
@@ -202,6 +203,8 @@ kw_status pool_wire_put_request(struct kw_buf *out, const struct pool_wire_reque
     put_span(&w, msg->sig, KW_RSA_MAX_BYTES);
     put_span(&w, msg->iv, KW_AES_BLOCK_LEN);
     put_span(&w, msg->aad, POOL_WIRE_DATA_MAX);
+    put_span(&w, msg->n, KW_RSA_MAX_BYTES);
+    put_span(&w, msg->e, EXPONENT_MAX);
     if (msg->out_cap > POOL_WIRE_DATA_MAX) {
         w.bad = true;
     }
@@ -227,6 +230,8 @@ kw_status pool_wire_get_request(struct kw_span body, struct pool_wire_request *m
     msg->sig = get_span(&r, KW_RSA_MAX_BYTES);
     msg->iv = get_span(&r, KW_AES_BLOCK_LEN);
     msg->aad = get_span(&r, POOL_WIRE_DATA_MAX);
+    msg->n = get_span(&r, KW_RSA_MAX_BYTES);
+    msg->e = get_span(&r, EXPONENT_MAX);
     return closed(&r);
 }
 

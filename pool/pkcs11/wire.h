@@ -49,6 +49,7 @@ struct pool_wire_request {
     uint8_t tag[KW_GCM_TAG_LEN];
     struct kw_span blob; /* empty: the host has the key already */
     struct kw_span in, sig, iv, aad;
+    struct kw_span n, e; /* RSA: the public half, which checks what the token makes of `in` */
 };
 
 /** Verdicts of the host; the gateway maps them to enum pool_verdict. */
@@ -58,6 +59,7 @@ enum pool_wire_verdict {
     POOL_WIRE_OTHER_FREE, /* does not */
     POOL_WIRE_UNSUPPORTED,
     POOL_WIRE_FATAL, /* counts, and the host must be restarted */
+    POOL_WIRE_WRONG, /* the token's answer was seen to be wrong */
     POOL_WIRE_VERDICT_COUNT
 };
 

@@ -7,7 +7,7 @@ import tempfile
 from keyward import Case, VERSION, b64
 
 
-class Load(Case):
+class Idle(Case):
     def test_idle_memory(self):
         """At most 30 MB resident with the core member alone, before any load (the sanitizers' own
         memory is not keyward's)."""
@@ -17,6 +17,8 @@ class Load(Case):
         status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
         self.assertLess(int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)), 30_000)
 
+
+class Load(Case):
     def prepare(self, name):
         """Path and body of a wrap: cheap, so that the front side is what is loaded."""
         self.server.create(name, "oct", key_size=256)

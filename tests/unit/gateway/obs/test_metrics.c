@@ -49,18 +49,20 @@ static void test_requests(void **state)
     gw_metrics_request(metrics, 1, sign, 503, 50001);
     gw_metrics_request(metrics, 1, sign, 299, KW_S(11));
     gw_metrics_request(metrics, 0, (unsigned)gw_route_count, 404, 1);
+    gw_metrics_request(metrics, 0, (unsigned)gw_route_count, 401, 1);
     gw_metrics_request(metrics, 7, sign, 200, 1); /* a loop that is not there counts nothing */
     char *text = render(metrics);
     has_line(text, "keyward_requests_total{route=\"keys_sign\",status=\"200\"} 2");
     has_line(text, "keyward_requests_total{route=\"keys_sign\",status=\"503\"} 1");
     has_line(text, "keyward_requests_total{route=\"keys_sign\",status=\"other\"} 1");
     has_line(text, "keyward_requests_total{route=\"none\",status=\"404\"} 1");
-    has_line(text, "keyward_request_seconds_bucket{le=\"5e-05\"} 3");
-    has_line(text, "keyward_request_seconds_bucket{le=\"0.0001\"} 4");
-    has_line(text, "keyward_request_seconds_bucket{le=\"10\"} 4");
-    has_line(text, "keyward_request_seconds_bucket{le=\"+Inf\"} 5");
-    has_line(text, "keyward_request_seconds_count 5");
-    assert_int_equal(gw_metrics_requests(metrics), 5);
+    has_line(text, "keyward_requests_total{route=\"none\",status=\"401\"} 1");
+    has_line(text, "keyward_request_seconds_bucket{le=\"5e-05\"} 4");
+    has_line(text, "keyward_request_seconds_bucket{le=\"0.0001\"} 5");
+    has_line(text, "keyward_request_seconds_bucket{le=\"10\"} 5");
+    has_line(text, "keyward_request_seconds_bucket{le=\"+Inf\"} 6");
+    has_line(text, "keyward_request_seconds_count 6");
+    assert_int_equal(gw_metrics_requests(metrics), 6);
     free(text);
     gw_metrics_destroy(metrics);
 }

@@ -26,6 +26,8 @@ static struct pool_wire_request sample_request(void)
         .sig = kw_span_str("signature"),
         .iv = kw_span_str("twelve bytes"),
         .aad = kw_span_str("additional"),
+        .n = kw_span_str("modulus"),
+        .e = kw_span_str("exponent"),
     };
     memset(msg.key_id, 0x5a, sizeof(msg.key_id));
     memset(msg.tag, 0xa5, sizeof(msg.tag));
@@ -152,6 +154,7 @@ static void request_comes_back_as_it_went(void **state)
     assert_true(kw_span_equal(back.blob, msg.blob) && kw_span_equal(back.in, msg.in));
     assert_true(kw_span_equal(back.sig, msg.sig) && kw_span_equal(back.iv, msg.iv));
     assert_true(kw_span_equal(back.aad, msg.aad));
+    assert_true(kw_span_equal(back.n, msg.n) && kw_span_equal(back.e, msg.e));
 }
 
 static void each_truncation_is_refused(void **state)

@@ -1,0 +1,103 @@
+#if defined(__x86_64__)
+/* The exponentiation modulo a prime: fixed window of five bits, the table read whole for each
+ * window.
+ *
+ * Each of the five squarings before a product also scans a part of the table, so that the loads
+ * run while the multiplier is busy: all but the first lookup cost next to nothing. */
+
+#include "crypto/rsa/rsa_work.h"
+
+/** Which table entries a squaring of a window looks at; the last two overlap, which is harmless. */
+static const unsigned scan_from[KC_RSA_WINDOW] = {0, 7, 14, 21, KC_RSA_ENTRIES - KC_SCAN_MASKS};
+
+/** Bits [pos, pos + width) of the exponents. `pos` is public. */
+KC_IFMA_INLINE __m512i exponent_bits(const __m512i *words, unsigned pos, unsigned width)
+{
+    const unsigned word = pos / 64;
+    const unsigned shift = pos % 64;
+    __m512i bits = _mm512_srlv_epi64(words[word], _mm512_set1_epi64(shift));
+    if (shift + width > 64) {
+        __m512i above = _mm512_sllv_epi64(words[word + 1], _mm512_set1_epi64(64 - shift));
+        bits = _mm512_or_si512(bits, above);
+    }
+    return _mm512_and_si512(bits, _mm512_set1_epi64((1LL << width) - 1));
+}
+
+/** The scan that squaring `turn` of a window does for lanes that want entry `index`. */
+KC_IFMA_INLINE void scan_prepare(struct kc_scan *scan, const __m512i *table, unsigned digits,
+                                 unsigned turn, __m512i index)
+{
+    scan->table = table + (size_t)scan_from[turn] * digits;
+    for (unsigned j = 0; j < KC_SCAN_MASKS; j++) {
+        scan->pick[j] = _mm512_cmpeq_epi64_mask(index, _mm512_set1_epi64(scan_from[turn] + j));
+    }
+}
+
+/** out = table[index] in each lane, not hidden under anything. */
+KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, __m512i index)
+{
+    for (unsigned d = 0; d < digits; d++) {
+        out[d] = _mm512_setzero_si512();
+    }
+    struct kc_scan scan = {.out = out};
+    for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
+        scan_prepare(&scan, table, digits, turn, index);
+        for (unsigned d = 0; d < digits; d++) {
+            kc_scan_digit(&scan, d, digits);
+        }
+    }
+}
+
+/** table[i] = x^i in Montgomery form, i = 0..31. */
+KC_IFMA_INLINE void fill_table(__m512i *table, const struct kc_mont *mont, const __m512i *one,
+                               const __m512i *x, unsigned digits)
+{
+    for (unsigned d = 0; d < digits; d++) {
+        table[d] = one[d];
+        table[digits + d] = x[d];
+    }
+    for (unsigned i = 2; i < KC_RSA_ENTRIES; i += 2) {
+        __m512i *entry = table + (size_t)i * digits;
+        kc_mont_sqr(mont, entry, table + (size_t)(i / 2) * digits);
+        kc_mont_mul(mont, entry + digits, entry, x);
+    }
+}
+
+KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_half_work *half,
+                                 unsigned blocks)
+{
+    const unsigned digits = KC_TILE * blocks;
+    const unsigned bits = 512 * blocks;
+    struct kc_mont mont = {blocks,  half->m,    half->k0,      w->quotient,
+                           w->left, w->squares, w->differences};
+
+    kc_mont_redc(&mont, w->power, w->x); /* x / R, then times R^3 / R: x in Montgomery form */
+    kc_mont_mul(&mont, w->power, w->power, half->r3);
+    fill_table(w->table, &mont, half->r1, w->power, digits);
+
+    unsigned first = bits % KC_RSA_WINDOW; /* of 1024, 1536, 2048 bits: 4, 1, 3 */
+    unsigned pos = bits - first;
+    lookup(w->power, w->table, digits, exponent_bits(half->exponent, pos, first));
+    while (pos > 0) {
+        pos -= KC_RSA_WINDOW;
+        __m512i index = exponent_bits(half->exponent, pos, KC_RSA_WINDOW);
+        struct kc_scan scan = {.out = w->picked};
+        for (unsigned d = 0; d < digits; d++) {
+            w->picked[d] = _mm512_setzero_si512();
+        }
+        for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
+            scan_prepare(&scan, w->table, digits, turn, index);
+            kc_mont_sqr_scan(&mont, w->power, w->power, &scan);
+        }
+        kc_mont_mul(&mont, w->power, w->power, w->picked);
+    }
+    /* out of Montgomery form: reduce the number with nothing above it */
+    __m512i *wide = w->table;
+    for (unsigned d = 0; d < digits; d++) {
+        wide[d] = w->power[d];
+        wide[digits + d] = _mm512_setzero_si512();
+    }
+    kc_mont_redc(&mont, w->power, wide);
+    kc_mont_below(&mont, half->result, w->power);
+}
+#endif
