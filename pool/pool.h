@@ -29,6 +29,7 @@ struct pool_member_config {
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
+    bool coalesce_off;        /* never run many key wraps as one, however quick that is */
 };
 
 struct pool_config {

@@ -32,9 +32,9 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
         const struct pool_member_config *x = &a->members[i], *y = &b->members[i];
         if (strcmp(x->name, y->name) != 0 || x->kind != y->kind || x->role != y->role ||
             x->opens_hsm_keys != y->opens_hsm_keys || x->sessions != y->sessions ||
-            x->hosts != y->hosts || !same(x->module, y->module) ||
-            !same(x->token_label, y->token_label) || !same(x->token_serial, y->token_serial) ||
-            !same(x->pin_file, y->pin_file))
+            x->hosts != y->hosts || x->coalesce_off != y->coalesce_off ||
+            !same(x->module, y->module) || !same(x->token_label, y->token_label) ||
+            !same(x->token_serial, y->token_serial) || !same(x->pin_file, y->pin_file))
             return false;
     }
     return true;

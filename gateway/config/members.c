@@ -68,6 +68,7 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"pin_file", raw->pin_file != NULL, true, false},
         {"sessions", raw->sessions != NULL, true, false},
         {"hosts", raw->hosts != NULL, true, false},
+        {"coalesce", raw->coalesce != RAW_COALESCE_AUTO, true, false},
         {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
         {"url", raw->url != NULL, false, false},
         {"token_file", raw->token_file != NULL, false, false},
@@ -107,6 +108,7 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
                 strlen(raw->token));
     count(check, "sessions", raw->sessions, 256, 8, &out->sessions);
     count(check, "hosts", raw->hosts, 16, 1, &out->hosts);
+    out->coalesce_off = raw->coalesce == RAW_COALESCE_OFF;
     out->module = gw_config_path(base, raw->module);
     out->pin_file = gw_config_path(base, raw->pin_file);
     out->token_label = raw->token ? strdup(raw->token) : NULL;

@@ -8,6 +8,7 @@
 enum raw_engine { RAW_ENGINE_SQLITE, RAW_ENGINE_POSTGRESQL };
 enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
 enum raw_hedge { RAW_HEDGE_OFF, RAW_HEDGE_ON };
+enum raw_coalesce { RAW_COALESCE_AUTO, RAW_COALESCE_OFF };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
 struct raw_tls {
@@ -39,6 +40,7 @@ struct raw_member {
     char *module, *token, *serial, *pin_file, *probe;
     enum raw_role role;
     unsigned *sessions, *hosts;
+    enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
 };

@@ -107,6 +107,7 @@ static int configure(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     host->sessions = config.sessions;
+    host->may_coalesce = config.coalesce;
     take_lock(host);
     char reason[256] = "";
     CK_RV rv = pool_host_open_token(host, &config, reason, sizeof(reason));

@@ -172,7 +172,8 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
 {
     const struct pool_member_config *member = &p11->member->config;
     struct pool_wire_config msg = {text_of(member->module), text_of(member->token_label),
-                                   text_of(member->token_serial), host->sessions};
+                                   text_of(member->token_serial), host->sessions,
+                                   !member->coalesce_off};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = open_lock(p11);

@@ -330,6 +330,7 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_span(&w, msg->token_label, POOL_WIRE_TEXT_MAX);
     put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
     put_int(&w, msg->sessions, 4);
+    put_int(&w, msg->coalesce, 1);
     return finish(&w);
 }
 
@@ -340,6 +341,7 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->token_label = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
+    msg->coalesce = get_enum(&r, 1, 2) == 1;
     if (msg->module.len == 0 || msg->sessions == 0) {
         r.bad = true;
     }

@@ -82,6 +82,7 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
+    bool coalesce; /* many key wraps may run as one */
 };
 
 struct pool_wire_login {

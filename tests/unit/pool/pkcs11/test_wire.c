@@ -49,7 +49,7 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
         .pub = {.kty = KW_KTY_EC, .curve = KW_CURVE_P521, .bits = 521, .coord_len = 66},
         .blob = kw_span_str("made")};
     struct pool_wire_config config = {kw_span_str("/lib/module.so"), kw_span_str("label"),
-                                      kw_span_of(NULL, 0), 8};
+                                      kw_span_of(NULL, 0), 8, true};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
     struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key))};
     struct pool_wire_hello hello = {.flags = 0x40du,
