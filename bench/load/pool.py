@@ -85,9 +85,12 @@ class Tokens:
         runtime.mkdir(exist_ok=True, mode=0o700)
         environment = dict(self.hsm.environment(), XDG_RUNTIME_DIR=str(runtime))
         if not self.servers:
-            out = subprocess.run(["p11-kit", "server", "--sh", "--provider", self.hsm.module,
-                                  f"pkcs11:token={self.hsm.labels[0]}"], capture_output=True,
-                                 text=True, env=environment, check=True).stdout
+            said = self.folder / "p11-kit"  # a file: the server keeps a pipe open for ever
+            with open(said, "w") as file:
+                subprocess.run(["p11-kit", "server", "--sh", "--provider", self.hsm.module,
+                                f"pkcs11:token={self.hsm.labels[0]}"], stdout=file,
+                               stderr=subprocess.DEVNULL, env=environment, check=True)
+            out = said.read_text()
             self.address = re.search(r"P11_KIT_SERVER_ADDRESS='?([^';\n]+)", out).group(1)
             self.servers.append(int(re.search(r"P11_KIT_SERVER_PID='?(\d+)", out).group(1)))
         environment["P11_KIT_SERVER_ADDRESS"] = self.address

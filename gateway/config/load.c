@@ -81,10 +81,7 @@ static void read_limits(struct gw_document *doc, const struct raw_limits *raw,
 {
     if (!raw)
         return;
-    if (raw->rate && *raw->rate > 0)
-        gw_document_problem(doc, "limits.rate",
-                            "found %u; a rate limit is not available in this version; allowed: 0",
-                            *raw->rate);
+    number(doc, "limits.rate", raw->rate, 0, 1000000, &limits->rate);
     size(doc, "limits.max_body", raw->max_body, &limits->max_body);
     size(doc, "limits.max_batch_body", raw->max_batch_body, &limits->max_batch_body);
     number(doc, "limits.max_connections", raw->max_connections, 1, 1000000,

@@ -116,7 +116,7 @@ static void test_whole(void **state)
              " pin_file: a.pin, sessions: 4, hosts: 2, coalesce: off, standby: true, role: user }\n"
              "    - { name: soft, type: core, opens_hsm_keys: true }\n"
              "auth: { tokens: t.json }\n"
-             "limits: { rate: 0, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
+             "limits: { rate: 250, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
              " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
              " handshake_timeout: 4s, drain: 5s }\n");
     assert_non_null(config);
@@ -138,6 +138,7 @@ static void test_whole(void **state)
     assert_int_equal(config->queue_max, 17);
     assert_true(config->hedge);
     assert_true(config->members[0].coalesce_off);
+    assert_int_equal(config->limits.rate, 250);
     assert_int_equal(config->limits.max_body, 1024);
     assert_int_equal(config->limits.handshake_timeout_ms, 4000);
     assert_int_equal(config->limits.drain_ms, 5000);
