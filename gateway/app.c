@@ -31,6 +31,7 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
                                .workers = config->workers,
                                .queue_max = config->queue_max,
                                .hedge = config->hedge,
+                               .min_copies = config->min_copies,
                                .soft_deadline_ns = config->soft_deadline_ns,
                                .hard_deadline_ns = config->hard_deadline_ns,
                                .recovery_retries = config->recovery_retries,

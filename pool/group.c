@@ -15,6 +15,9 @@
 #define ATTEMPTS_MAX   3
 #define ERRORS_TO_DOWN 3
 #define EXPLORE_ONE_IN 256
+/* five uncharged failures in a row, or more than one in five for a while, make a member suspect */
+#define REFUSAL_WEIGHT      4
+#define REFUSALS_TO_SUSPECT 20
 
 /* ---- choice
  * --------------------------------------------------------------------------------------- Four
@@ -234,12 +237,19 @@ static void forget_result(struct pool_op *op)
     op->lane.valid = false;
 }
 
-static bool budget_allows(struct pool_op *op, const struct pool_member *from)
+static bool is_suspect(const struct pool_member *member)
+{
+    return pool_member_health(member) == POOL_HEALTH_SUSPECT;
+}
+
+static bool budget_allows(struct pool_op *op, const struct pool_member *from,
+                          const struct pool_member *next)
 {
     struct pool *pool = op->port->pool;
-    /* A member that is out of the group cannot be hit again: what it lost moves on, however much it
-     * was. The budget holds back repeated attempts inside a group that stays as it is. */
-    if (!pool_member_accepts(from)) {
+    /* A member that is out of the group, or suspect beside one that is well, is not asked again:
+     * what it gave back moves on, however much it was. The budget holds back repeated attempts
+     * inside a group that stays as it is. */
+    if (!pool_member_accepts(from) || (is_suspect(from) && !is_suspect(next))) {
         return true;
     }
     int64_t active = 0;
@@ -299,7 +309,7 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
         }
         return NULL;
     }
-    if (verdict != POOL_VERDICT_UNSUPPORTED && !budget_allows(op, from)) {
+    if (verdict != POOL_VERDICT_UNSUPPORTED && !budget_allows(op, from, next)) {
         *why = KW_E_UNAVAILABLE;
         return NULL;
     }
@@ -347,9 +357,27 @@ static void succeed(struct pool_op *op, struct pool_member *member)
     if (atomic_load_explicit(&member->errors_in_row, memory_order_relaxed) != 0) {
         atomic_store_explicit(&member->errors_in_row, 0, memory_order_relaxed);
     }
+    uint32_t refusals = atomic_load_explicit(&member->refusals, memory_order_relaxed);
+    if (refusals != 0) { /* a lost race forgets or keeps one, no more */
+        atomic_store_explicit(&member->refusals, refusals - 1, memory_order_relaxed);
+    }
     op->served_by = member->config.name;
+    op->served_on = (uint64_t)1 << member->index;
     if (pool_hedge_answered(op)) {
         pool_group_finish(op, op->lane.status);
+    }
+}
+
+/* Nobody's proven fault, but no service either: one that goes on like this is asked last, until its
+ * probe succeeds again. Otherwise it would be the retry budget's turn to refuse requests. */
+static void refused(struct pool_member *member, const char *reason)
+{
+    uint32_t sum =
+        atomic_fetch_add_explicit(&member->refusals, REFUSAL_WEIGHT, memory_order_relaxed) +
+        REFUSAL_WEIGHT;
+    if (sum >= REFUSALS_TO_SUSPECT) {
+        atomic_store_explicit(&member->refusals, 0, memory_order_relaxed);
+        pool_member_transition(member, POOL_EV_LATE, reason);
     }
 }
 
@@ -391,6 +419,8 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
         answered_wrong(op, member, reason);
         return;
     case POOL_VERDICT_OTHER_FREE:
+        refused(member, reason);
+        break;
     case POOL_VERDICT_UNSUPPORTED:
         break;
     }
@@ -461,7 +491,8 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
     op->port = port;
     op->serving = NULL;
     op->served_by = NULL;
-    op->tried = 0;
+    op->served_on = 0;
+    op->tried = op->avoid;
     op->attempts = 0;
     op->flags = 0;
     op->hedge = NULL;

@@ -232,6 +232,7 @@ static void hand_over(struct pool_hedge *hedge)
         memcpy(to->tag, from->tag, sizeof to->tag);
     }
     subject->served_by = hedge->twin.served_by;
+    subject->served_on = hedge->twin.served_on;
     kw_status status = from->status;
     drop(hedge);
     pool_group_finish(subject, status);

@@ -44,6 +44,8 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
         return KW_E_NOMEM;
     }
     atomic_init(&key->refs, 1);
+    atomic_init(&key->sent, false);
+    key->pool = pool;
     key->hsm = desc->hsm;
     memcpy(key->id, desc->id, sizeof key->id);
     key->pub = desc->pub;
@@ -71,6 +73,9 @@ void pool_key_unref(struct pool_key *key)
     if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    if (atomic_load_explicit(&key->sent, memory_order_relaxed)) {
+        pool_forget(key->pool, key->id);
+    }
     kc_key_unref(key->core);
     free(key);
 }
@@ -93,6 +98,11 @@ bool pool_key_is_hsm(const struct pool_key *key)
 struct kw_span pool_key_blob(const struct pool_key *key)
 {
     return kw_span_of(key->blob, key->blob_len);
+}
+
+void pool_key_mark_sent(struct pool_key *key)
+{
+    atomic_store_explicit(&key->sent, true, memory_order_relaxed);
 }
 
 const struct kc_key *pool_key_core(const struct pool_key *key)

@@ -5,6 +5,8 @@
 
 struct pool_key {
     _Atomic unsigned refs;
+    struct pool *pool;
+    _Atomic bool sent; /* a member got the blob */
     bool hsm;
     uint8_t id[KW_KEY_ID_LEN];
     struct kc_public pub;

@@ -32,8 +32,9 @@ enum pool_admin { POOL_ADMIN_READY, POOL_ADMIN_DRAIN, POOL_ADMIN_MAINTENANCE };
  * The way up is STARTING -LOGGED_IN-> SYNCING -IN_STEP-> PROBING -PROBE_OK-> WARMING -WARMED-> UP;
  * a kind reports the first three in this order, and HOST_STARTED first when the member was DOWN.
  * The supervisor reports WARMED. The group reports ERROR after three attempts in a row came back
- * with POOL_VERDICT_OTHER, and WRONG_ANSWER; kinds report LATE, LOST, LOGIN_REFUSED and
- * WRONG_DOMAIN, and report LOST before they give back the operations that were lost with it. */
+ * with POOL_VERDICT_OTHER, LATE when one in five comes back uncharged, and WRONG_ANSWER; kinds
+ * report LATE, LOST, LOGIN_REFUSED and WRONG_DOMAIN, and report LOST before they give back the
+ * operations that were lost with it. */
 enum pool_health_event {
     POOL_EV_HOST_STARTED, /* the process runs, nothing known yet */
     POOL_EV_LOGGED_IN,
@@ -88,6 +89,12 @@ struct pool_member_type {
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
+    /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop
+     * it. May be NULL. */
+    void (*forget)(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
+    /** Any thread: the kind's part of an operator's word, before the pool's own. KW_E_CONFLICT: it
+     *  has no meaning in the state that the member is in. May be NULL. */
+    kw_status (*command)(struct pool_member *member, enum pool_command command);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
@@ -105,12 +112,14 @@ struct pool_member {
     _Atomic int64_t in_flight;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
+    _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
     _Atomic int64_t up_since_ns; /* slow start counts from here */
 
     /* under the pool's state lock, in pool/member_state.c alone */
     unsigned retry;        /* recovery attempts since it was last up */
     int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
-    char reason[128];
+    int64_t failed_ns;     /* when it fell, or the last attempt failed */
+    char reason[192];
 };
 
 /* --- what the group gives the kinds ------------------------------------------------------------
@@ -129,9 +138,10 @@ const char *pool_health_event_name(enum pool_health_event event);
 
 /** Supervisor thread: may a recovery attempt of a member that is DOWN begin now? The settings
  *  `recovery_retries` and `recovery_interval_ns` decide (doubling to 60 s, +-15 % jitter; the count
- *  goes back to 0 when the member is UP). True: the attempt is counted; report HOST_STARTED when
- * the host runs, or LOST or ERROR when it could not be started. False: `next_ns` is the moment to
- * ask again, INT64_MAX when only an operator can help. `next_ns` may be NULL. */
+ *  goes back to 0 when the member is UP; while no member at all serves, and the retries have no
+ *  limit, no wait is longer than the interval or 2 s). True: the attempt is counted; report
+ * HOST_STARTED when the host runs, or LOST or ERROR when it could not be started. False: `next_ns`
+ * is the moment to ask again, INT64_MAX when only an operator can help. `next_ns` may be NULL. */
 bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *next_ns);
 
 /** An attempt ended. Port's thread only. The group updates load, statistics and health counters,
@@ -174,11 +184,15 @@ void pool_emit(struct pool *pool, const struct pool_event *event);
 /* accessors that keep struct pool private to pool.c */
 const struct kc_domain *pool_domain(const struct pool *pool);
 const struct pool_config *pool_config(const struct pool *pool);
+/** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
+const char *pool_other_member(const struct pool_member *member);
 
 /* key, as members see it (pool/key.c) */
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
+/** The key goes to a member now: when it goes here, members are told to forget it. Any thread. */
+void pool_key_mark_sent(struct pool_key *key);
 /** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.
  */
 const struct kc_key *pool_key_core(const struct pool_key *key);

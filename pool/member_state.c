@@ -6,6 +6,8 @@
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
 
+#define LONELY_WAIT_NS KW_S(2)
+
 /* ---- the table --------------------------------------------------------------------------------
  * deploy/states/member.dot is the drawing of this table; a unit test compares the two. A pair that
  * is not listed changes nothing and is counted. Edges to the same state are listed because they are
@@ -227,6 +229,25 @@ static int64_t retry_wait_ns(const struct pool_member *member)
     return wait + (wait * ((int64_t)noise - 0x8000) / 0x8000) * 15 / 100;
 }
 
+/* The long waits spare a device that is broken while others do its work. With nobody serving there
+ * is nothing to spare: whoever is back first must be found soon. A limited count of retries is not
+ * used up faster by this. State lock held. */
+static int64_t next_try_ns(const struct pool_member *member)
+{
+    const struct pool *pool = member->pool;
+    if (pool->config.recovery_retries >= 0 || member->next_retry_ns == INT64_MAX) {
+        return member->next_retry_ns;
+    }
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        if (pool_member_accepts(&pool->members[i])) {
+            return member->next_retry_ns;
+        }
+    }
+    int64_t wait = pool->config.recovery_interval_ns;
+    int64_t soon = member->failed_ns + (wait > LONELY_WAIT_NS ? wait : LONELY_WAIT_NS);
+    return soon < member->next_retry_ns ? soon : member->next_retry_ns;
+}
+
 static bool retries_left(const struct pool_member *member)
 {
     int limit = member->pool->config.recovery_retries;
@@ -240,6 +261,7 @@ static void entered(struct pool_member *member, enum pool_health from, enum pool
     if (to == POOL_HEALTH_DOWN && (from != to || event == POOL_EV_LOST || event == POOL_EV_ERROR)) {
         /* down -> down by lost or error: the attempt under way has failed */
         if (from != to || member->next_retry_ns == INT64_MAX) {
+            member->failed_ns = now_ns;
             member->next_retry_ns =
                 retries_left(member) ? now_ns + retry_wait_ns(member) : INT64_MAX;
         }
@@ -252,6 +274,7 @@ static void entered(struct pool_member *member, enum pool_health from, enum pool
     }
     if (to == POOL_HEALTH_WARMING || to == POOL_HEALTH_UP) {
         atomic_store(&member->errors_in_row, 0);
+        atomic_store(&member->refusals, 0);
     }
     if (from == POOL_HEALTH_WARMING && to == POOL_HEALTH_UP) {
         /* Only a member that lasted through its slow start has recovered: one that flaps keeps its
@@ -327,14 +350,13 @@ bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *
 {
     bool due = false;
     pthread_mutex_lock(&member->pool->state_lock);
-    if (pool_member_health(member) == POOL_HEALTH_DOWN && member->next_retry_ns <= now_ns) {
+    if (pool_member_health(member) == POOL_HEALTH_DOWN && next_try_ns(member) <= now_ns) {
         due = true;
         member->retry++;
         member->next_retry_ns = INT64_MAX;
     }
     if (next_ns != NULL) {
-        *next_ns =
-            pool_member_health(member) == POOL_HEALTH_DOWN ? member->next_retry_ns : INT64_MAX;
+        *next_ns = pool_member_health(member) == POOL_HEALTH_DOWN ? next_try_ns(member) : INT64_MAX;
     }
     pthread_mutex_unlock(&member->pool->state_lock);
     return due;
@@ -377,7 +399,7 @@ static void sense_down(const struct pool_member *member, int64_t now_ns, char *o
                  count);
         return;
     }
-    int64_t wait = member->next_retry_ns - now_ns;
+    int64_t wait = next_try_ns(member) - now_ns;
     snprintf(out, cap, "down (retry %s, next in %llds)", count,
              (long long)(wait > 0 ? (wait + KW_S(1) - 1) / KW_S(1) : 0));
 }

@@ -40,11 +40,13 @@ struct pool_op {
         struct pool_generated *out;
     } generate;
     int64_t deadline_ns; /* monotonic; KW_E_DEADLINE once it has passed */
+    uint64_t avoid;      /* members that must not take it: bits as in served_on; else 0 */
     pool_done_fn *on_done;
     void *owner; /* the caller's */
 
     /* --- results beside lane ---------------------------------------------------------------- */
     const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
+    uint64_t served_on;    /* the same as the member's bit; 0 when none did */
 
     /* --- the pool's part: set by pool_submit, not to be touched by the caller, who gives `state`
      * as 0 (a zeroed op, or one that came back through on_done) ----------------------------------

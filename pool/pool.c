@@ -39,6 +39,12 @@ static kw_status keep_config(struct pool *pool, const struct pool_config *config
     if (pool->config.queue_max == 0) {
         pool->config.queue_max = 4096;
     }
+    if (pool->config.min_copies == 0) {
+        pool->config.min_copies = 2;
+    }
+    if (pool->config.min_copies > config->member_count) {
+        pool->config.min_copies = config->member_count > 0 ? (unsigned)config->member_count : 1;
+    }
     set_default_i64(&pool->config.soft_deadline_ns, KW_S(2));
     set_default_i64(&pool->config.hard_deadline_ns, KW_S(20));
     set_default_i64(&pool->config.recovery_interval_ns, KW_S(1));
@@ -54,8 +60,10 @@ static kw_status keep_member_config(struct pool_member_config *kept,
     kept->token_label = copy_text(config->token_label, &status);
     kept->token_serial = copy_text(config->token_serial, &status);
     kept->pin_file = copy_text(config->pin_file, &status);
+    kept->probe_host = copy_text(config->probe_host, &status);
     kept->sessions = config->sessions == 0 ? 8 : config->sessions;
     kept->hosts = config->hosts == 0 ? 1 : config->hosts;
+    kept->loaded_keys = config->loaded_keys == 0 ? POOL_LOADED_KEYS : config->loaded_keys;
     return status;
 }
 
@@ -67,6 +75,7 @@ static void free_texts(struct pool *pool)
         free((char *)(uintptr_t)config->token_label);
         free((char *)(uintptr_t)config->token_serial);
         free((char *)(uintptr_t)config->pin_file);
+        free((char *)(uintptr_t)config->probe_host);
     }
     free((char *)(uintptr_t)pool->config.host_program);
     free((char *)(uintptr_t)pool->config.state_dir);
@@ -206,6 +215,16 @@ void pool_emit(struct pool *pool, const struct pool_event *event)
     }
 }
 
+void pool_forget(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN])
+{
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        struct pool_member *member = &pool->members[i];
+        if (member->type->forget != NULL) {
+            member->type->forget(member, id);
+        }
+    }
+}
+
 const struct kc_domain *pool_domain(const struct pool *pool)
 {
     return pool->domain;
@@ -214,6 +233,17 @@ const struct kc_domain *pool_domain(const struct pool *pool)
 const struct pool_config *pool_config(const struct pool *pool)
 {
     return &pool->config;
+}
+
+const char *pool_other_member(const struct pool_member *member)
+{
+    struct pool *pool = member->pool;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        if (&pool->members[i] != member && pool_member_accepts(&pool->members[i])) {
+            return pool->members[i].config.name;
+        }
+    }
+    return NULL;
 }
 
 /* ---- operators
@@ -235,7 +265,11 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
     if (member == NULL) {
         return KW_E_NOT_FOUND;
     }
+    if (member->type->command != NULL) {
+        KW_TRY(member->type->command(member, command));
+    }
     switch (command) {
+    case POOL_CMD_REPLACE:
     case POOL_CMD_RECOVER:
         pool_member_recover(member);
         return KW_OK;
@@ -244,6 +278,9 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
         return KW_OK;
     case POOL_CMD_ACTIVATE:
         pool_member_set_admin(member, POOL_ADMIN_READY);
+        return KW_OK;
+    case POOL_CMD_SYNC:
+        pool_supervisor_wake(pool);
         return KW_OK;
     }
     return KW_E_INPUT;

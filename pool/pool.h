@@ -10,9 +10,13 @@
 
 #define POOL_MAX_MEMBERS 32
 #define POOL_NAME_MAX    63
+#define POOL_LOADED_KEYS 256 /* default of a member's loaded_keys */
 
 enum pool_member_kind { POOL_MEMBER_CORE, POOL_MEMBER_PKCS11 };
 enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
+
+/** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
+enum pool_sandbox { POOL_SANDBOX_DEFAULT, POOL_SANDBOX_STRICT, POOL_SANDBOX_OFF };
 
 /** How one member is reached. Strings are copied by pool_create. */
 struct pool_member_config {
@@ -30,6 +34,13 @@ struct pool_member_config {
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
     bool coalesce_off;        /* never run many key wraps as one, however quick that is */
+    enum pool_sandbox sandbox;
+    uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
+    unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
+    const char *probe_host; /* what must take TCP connections for the device to be reachable: name
+                               or address; NULL: nothing to try */
+    unsigned probe_port;
+    unsigned loaded_keys; /* keys a host keeps loaded; the least recently used goes; 0: 256 */
 };
 
 struct pool_config {
@@ -42,9 +53,11 @@ struct pool_config {
     bool hedge; /* send an operation to a second member after the group's 95th percentile */
     int recovery_retries;         /* 0 off, -1 for ever, N */
     int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
-    const char *host_program;     /* path of the keyward binary for `keyward member-host`; NULL:
-                                     /proc/self/exe */
-    const char *state_dir; /* for locks shared by hosts of one token store and login records */
+    unsigned min_copies; /* members on which a new HSM key must have worked; 0: 2, or 1 in a group
+                            of one */
+    const char *host_program; /* path of the keyward binary for `keyward member-host`; NULL:
+                                 /proc/self/exe */
+    const char *state_dir;    /* for locks shared by hosts of one token store and login records */
     struct pool_observer observer;
 };
 
@@ -55,7 +68,8 @@ struct pool;
 KW_MUST_CHECK kw_status pool_create(struct pool **out, const struct pool_config *config,
                                     const struct kc_domain *domain);
 
-/** Stops threads and host processes. Every port must be destroyed before. NULL is allowed. */
+/** Stops threads and host processes. Every port must be destroyed and every key released before.
+ * NULL is allowed. */
 void pool_destroy(struct pool *pool);
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -73,6 +87,8 @@ struct pool_key_desc {
 KW_MUST_CHECK kw_status pool_key_create(struct pool_key **out, struct pool *pool,
                                         const struct pool_key_desc *desc);
 struct pool_key *pool_key_ref(struct pool_key *key);
+/** With the last reference to a key that members were given they are told to forget it: what a
+ *  deleted, disabled or refused key leaves in a token's memory goes at once. */
 void pool_key_unref(struct pool_key *key);
 const struct kc_public *pool_key_public(const struct pool_key *key);
 
@@ -116,7 +132,7 @@ struct pool_member_stats {
     const char *admin;  /* "ready", "drain", "maintenance" */
     const char *health; /* "up", ... */
     char sense[96];     /* what operators read: "active", "down (retry 3/10, next in 40s)", ... */
-    char reason[128];   /* why it is in this health */
+    char reason[192];   /* why it is in this health */
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
@@ -141,9 +157,18 @@ struct pool_stats {
 /** A snapshot. Any thread. `out` is large: not for a small stack. */
 void pool_stats_read(struct pool *pool, struct pool_stats *out);
 
-/** Operator's words on one member, by name. KW_E_NOT_FOUND for another name. Any thread.
- *  The work is done by the supervisor; the event log says what came of it. */
-enum pool_command { POOL_CMD_RECOVER, POOL_CMD_DRAIN, POOL_CMD_ACTIVATE };
+/** Operator's words on one member. */
+enum pool_command {
+    POOL_CMD_RECOVER, /* try again at once */
+    POOL_CMD_DRAIN,   /* no new work */
+    POOL_CMD_ACTIVATE,
+    POOL_CMD_REPLACE, /* a MISMATCHED member: the token that is there now is joined in its place */
+    POOL_CMD_SYNC     /* drop what is loaded: every key comes anew from its blob */
+};
+
+/** By name. KW_E_NOT_FOUND for another name; KW_E_CONFLICT: it has no meaning now (REPLACE of a
+ *  member that is not mismatched). Any thread. The work is done by the supervisor; the event log
+ *  says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 

@@ -47,6 +47,9 @@ struct pool {
     struct pool_supervisor *supervisor;
 };
 
+/** Any thread: members may drop this key. */
+void pool_forget(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN]);
+
 /** The member that runs software keys and public-key operations. */
 static inline struct pool_member *pool_core(struct pool *pool)
 {

@@ -37,58 +37,54 @@ static const struct kc_aes_schedule *schedule_of(const struct kc_lane_op *op)
 /* --- key wrap ------------------------------------------------------------------------------------
  */
 
-struct kw_room {
-    struct kc_kw_scratch scratch;
+/* Messages of one sort: KW or KWP, wrap or unwrap. */
+struct kw_bucket {
     struct kc_kw_message messages[BATCH];
     struct kc_lane_op *ops[BATCH];
+    size_t count;
+};
+
+struct kw_room {
+    struct kc_kw_scratch scratch;
+    struct kw_bucket buckets[4]; /* padded * 2 + unwrap */
     uint16_t order[BATCH];
 };
 
-static void kw_flush(struct kw_room *room, size_t count, bool padded, bool unwrap)
+static void kw_flush(struct kw_room *room, unsigned which)
 {
-    kc_kw_run(room->messages, count, padded, unwrap, room->order, &room->scratch);
-    for (size_t i = 0; i < count; i++) {
-        room->ops[i]->out.len = room->messages[i].out_len;
-        room->ops[i]->status = room->messages[i].ok ? KW_OK : KW_E_CRYPTO;
+    struct kw_bucket *bucket = &room->buckets[which];
+    if (bucket->count == 0)
+        return;
+    kc_kw_run(bucket->messages, bucket->count, which / 2, which % 2, room->order, &room->scratch);
+    for (size_t i = 0; i < bucket->count; i++) {
+        bucket->ops[i]->out.len = bucket->messages[i].out_len;
+        bucket->ops[i]->status = bucket->messages[i].ok ? KW_OK : KW_E_CRYPTO;
     }
-}
-
-static bool kw_fits(const struct kc_lane_op *op, bool padded, bool unwrap)
-{
-    return (kw_alg_info(op->alg)->family == KW_FAMILY_AES_KWP) == padded &&
-           (op->kind == KW_KIND_UNWRAP) == unwrap;
-}
-
-static void kw_some(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch,
-                    bool padded, bool unwrap)
-{
-    struct kw_room *room = scratch->kernel;
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct kc_lane_op *op = ops[i];
-        if (!kw_fits(op, padded, unwrap))
-            continue;
-        if (!schedule_of(op) || op->in.len > KC_KW_MAX_INPUT) {
-            kc_openssl_kw(&op, 1, scratch);
-            continue;
-        }
-        room->messages[count] = (struct kc_kw_message){
-            .key = schedule_of(op), .in = op->in.data, .len = op->in.len, .out = op->out.data};
-        room->ops[count++] = op;
-        if (count == BATCH) {
-            kw_flush(room, count, padded, unwrap);
-            count = 0;
-        }
-    }
-    if (count > 0)
-        kw_flush(room, count, padded, unwrap);
+    bucket->count = 0;
 }
 
 static void run_kw(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *scratch)
 {
-    for (int padded = 0; padded < 2; padded++)
-        for (int unwrap = 0; unwrap < 2; unwrap++)
-            kw_some(ops, n, scratch, padded, unwrap);
+    struct kw_room *room = scratch->kernel;
+    for (unsigned which = 0; which < 4; which++)
+        room->buckets[which].count = 0; /* kernels of other shapes share this room */
+    for (size_t i = 0; i < n; i++) {
+        struct kc_lane_op *op = ops[i];
+        if (!schedule_of(op) || op->in.len > KC_KW_MAX_INPUT) {
+            kc_openssl_kw(&op, 1, scratch);
+            continue;
+        }
+        unsigned which =
+            (kw_alg_info(op->alg)->family == KW_FAMILY_AES_KWP) * 2u + (op->kind == KW_KIND_UNWRAP);
+        struct kw_bucket *bucket = &room->buckets[which];
+        bucket->messages[bucket->count] = (struct kc_kw_message){
+            .key = schedule_of(op), .in = op->in.data, .len = op->in.len, .out = op->out.data};
+        bucket->ops[bucket->count++] = op;
+        if (bucket->count == BATCH)
+            kw_flush(room, which);
+    }
+    for (unsigned which = 0; which < 4; which++)
+        kw_flush(room, which);
 }
 
 /* --- GCM -----------------------------------------------------------------------------------------

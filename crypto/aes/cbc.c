@@ -41,12 +41,13 @@ KC_VAES_INLINE __m128i load_at(uint64_t address)
     return _mm_loadu_si128((const __m128i *)(uintptr_t)address);
 }
 
+/* Masked broadcasts and not inserts: an insert takes the port of the AES unit. */
 KC_VAES_INLINE __m512i gather4(const uint64_t *in)
 {
-    __m512i v = _mm512_castsi128_si512(load_at(in[0]));
-    v = _mm512_inserti32x4(v, load_at(in[1]), 1);
-    v = _mm512_inserti32x4(v, load_at(in[2]), 2);
-    return _mm512_inserti32x4(v, load_at(in[3]), 3);
+    __m512i v = _mm512_broadcast_i32x4(load_at(in[0]));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, load_at(in[1]));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, load_at(in[2]));
+    return _mm512_mask_broadcast_i32x4(v, 0xf000, load_at(in[3]));
 }
 
 KC_VAES_INLINE void scatter4(const uint64_t *out, __m512i v)
@@ -131,11 +132,13 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
                          struct kc_cbc_scratch *scratch)
 {
     struct lanes l;
+    size_t next = next_of(messages, n, 0, rounds), steps;
+    if (next == n)
+        return;
     memset(&l, 0, sizeof l);
     l.rounds = rounds;
     for (unsigned i = 0; i < KC_AES_LANES; i++)
         lane_idle(&l, i);
-    size_t next = next_of(messages, n, 0, rounds), steps;
     unsigned used = 0;
     do {
         for (unsigned i = 0; i < KC_AES_LANES && next < n; i++) {

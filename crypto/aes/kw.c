@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "crypto/base/secret.h"
+#include "crypto/padding/ct.h"
 
 #if KC_HAVE_VAES
 
@@ -143,12 +144,6 @@ static void store_wrapped(struct kc_kw_scratch *s, unsigned lane, struct kc_kw_m
     m->ok = 1;
 }
 
-/* All ones when x is zero, else 0. */
-static uint64_t is_zero(uint64_t x)
-{
-    return ((x | (0 - x)) >> 63) - 1;
-}
-
 /* RFC 5649 section 3, all three conditions with masks: the fixed half of A, the length indicator in
  * 8n-7 .. 8n, and zero bytes behind it. `length` gets the indicator where they hold. */
 static uint64_t padded_check(const uint8_t *a, const uint8_t *out, size_t n, size_t *length)
@@ -159,16 +154,16 @@ static uint64_t padded_check(const uint8_t *a, const uint8_t *out, size_t n, siz
     mli = __builtin_bswap32(mli);
     uint32_t expected;
     memcpy(&expected, PADDED_IV, 4);
-    uint64_t good = is_zero(fixed ^ expected);
+    uint64_t good = ct_is_zero(fixed ^ expected);
     uint64_t missing = 8 * (uint64_t)n - mli; /* 0..7 when in range */
-    good &= is_zero(missing & ~(uint64_t)7);
+    good &= ct_is_zero(missing & ~(uint64_t)7);
     uint64_t dirty = 0;
     for (unsigned k = 0; k < 8; k++) {
         /* byte k from the end is padding when k < missing */
-        uint64_t padding = (uint64_t)0 - ((k - missing) >> 63);
+        uint64_t padding = ct_msb(k - missing);
         dirty |= padding & out[8 * n - 1 - k];
     }
-    good &= is_zero(dirty);
+    good &= ct_is_zero(dirty);
     *length = mli & good;
     return good;
 }
@@ -187,7 +182,7 @@ static void store_unwrapped(struct kc_kw_scratch *s, unsigned lane, struct kc_kw
         uint64_t found, expected;
         memcpy(&found, a, 8);
         memcpy(&expected, DEFAULT_IV, 8);
-        good = is_zero(found ^ expected);
+        good = ct_is_zero(found ^ expected);
         length &= good;
     }
     for (size_t i = 0; i < n; i++) {

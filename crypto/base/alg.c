@@ -28,7 +28,7 @@
         .family = (fam), .kty = KW_KTY_OCT, .key_bits = (bits), .kinds = (k)                       \
     }
 
-static const struct kw_alg_info table[KW_ALG_COUNT] = {
+const struct kw_alg_info kw_alg_table[KW_ALG_COUNT] = {
     [KW_ALG_NONE] = {.family = KW_FAMILY_NONE},
     [KW_ALG_RS256] = RSA_SIG(KW_FAMILY_RSA_PKCS1, KW_HASH_SHA256, 32),
     [KW_ALG_RS384] = RSA_SIG(KW_FAMILY_RSA_PKCS1, KW_HASH_SHA384, 48),
@@ -62,11 +62,6 @@ static const struct kw_alg_info table[KW_ALG_COUNT] = {
     [KW_ALG_A192CBCPAD] = AES(KW_FAMILY_AES_CBCPAD, 192, ENC_DEC),
     [KW_ALG_A256CBCPAD] = AES(KW_FAMILY_AES_CBCPAD, 256, ENC_DEC),
 };
-
-const struct kw_alg_info *kw_alg_info(enum kw_alg alg)
-{
-    return &table[(unsigned)alg < KW_ALG_COUNT ? alg : KW_ALG_NONE];
-}
 
 bool kw_alg_fits(enum kw_alg alg, enum kw_kind kind, enum kw_kty kty, unsigned bits,
                  enum kw_curve curve)

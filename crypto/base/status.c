@@ -23,6 +23,8 @@ const char *kw_status_name(kw_status status)
         return "busy";
     case KW_E_UNAVAILABLE:
         return "unavailable";
+    case KW_E_COPIES:
+        return "copies";
     case KW_E_DEADLINE:
         return "deadline";
     case KW_E_NOMEM:

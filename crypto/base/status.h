@@ -18,6 +18,7 @@ typedef enum kw_status {
     /* our side's fault: answered with 5xx */
     KW_E_BUSY,        /* a bounded queue is full: 503 with Retry-After */
     KW_E_UNAVAILABLE, /* no member can serve now: 503 with Retry-After */
+    KW_E_COPIES,      /* too few members are healthy for a new key's copies: 503 with Retry-After */
     KW_E_DEADLINE,    /* the operation's deadline passed: 503 */
     KW_E_NOMEM,
     KW_E_IO,        /* file, socket or database */

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "crypto/aes/aes_lanes.h"
+#include "crypto/ec/ec_lanes.h"
 #include "crypto/rsa/rsa_kernels.h"
 
 static const struct kc_kernel *kernels[KC_SHAPE_COUNT];
@@ -77,6 +78,7 @@ void kc_dispatch_fill(const struct kc_cpu *cpu)
     second = kc_openssl_rsa_private_plain;
     kc_aes_register(cpu);
     kc_rsa_x8_register(cpu);
+    kc_ec_register(cpu);
 }
 
 size_t kc_dispatch_scratch_len(void)

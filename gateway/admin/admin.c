@@ -77,7 +77,9 @@ void gw_admin_member(struct gw_request *req)
         enum pool_command command;
     } commands[] = {{"/recover", POOL_CMD_RECOVER},
                     {"/drain", POOL_CMD_DRAIN},
-                    {"/activate", POOL_CMD_ACTIVATE}};
+                    {"/activate", POOL_CMD_ACTIVATE},
+                    {"/replace", POOL_CMD_REPLACE},
+                    {"/sync", POOL_CMD_SYNC}};
     const char *word = strrchr(req->route->pattern, '/');
     char name[POOL_NAME_MAX + 1] = "";
     if (req->param_count > 0 && req->params[0].len < sizeof name)
@@ -86,7 +88,13 @@ void gw_admin_member(struct gw_request *req)
         if (strcmp(word, commands[i].word) != 0)
             continue;
         struct gw_app *app = gw_loop_app(req->loop);
-        if (pool_member_command(app->pool, name, commands[i].command) != KW_OK) {
+        kw_status status = pool_member_command(app->pool, name, commands[i].command);
+        if (status == KW_E_CONFLICT) {
+            reply_text(req, 409, JSON_TYPE,
+                       "{\"error\":\"the member is not in a state where this has a meaning\"}");
+            return;
+        }
+        if (status != KW_OK) {
             reply_text(req, 404, JSON_TYPE, "{\"error\":\"no member has this name\"}");
             return;
         }

@@ -25,6 +25,9 @@ static const struct row {
     {KW_E_BUSY, 503, "ServiceUnavailable", NULL, 1, "The service is busy. Try again."},
     {KW_E_UNAVAILABLE, 503, "ServiceUnavailable", NULL, 2,
      "No member that can serve this key is available now. Try again."},
+    {KW_E_COPIES, 503, "ServiceUnavailable", NULL, 5,
+     "A new key must be shown to work on more members than are healthy now (group.min_copies). "
+     "Nothing was created. Try again when the members are back; keyward member list shows them."},
     {KW_E_DEADLINE, 503, "ServiceUnavailable", NULL, 1,
      "The operation was not finished in time. Try again."},
     {KW_E_NOMEM, 503, "ServiceUnavailable", NULL, 2, "The service is short of memory. Try again."},

@@ -45,6 +45,8 @@ const struct gw_route gw_routes[] = {
     CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
     CONTROL(GW_POST, "/members/{}/recover",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/replace",   "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/sync",      "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/activate",  "control_member", gw_admin_member, "control/member"),
 };
 /* clang-format on */

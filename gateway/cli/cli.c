@@ -40,9 +40,12 @@ static const struct cli_command commands[] = {
      cli_status},
     {"member",
      "keyward member list [-c FILE | --data DIR] [--json]\n"
-     "keyward member recover|drain|activate NAME [-c FILE | --data DIR]",
+     "keyward member recover|drain|activate|replace|sync NAME [-c FILE | --data DIR]",
      "Shows the members of the group, or acts on one: recover (try again at once, also after a\n"
-     "refused PIN), drain (no new work), activate (take work again).",
+     "refused PIN), drain (no new work), activate (take work again), replace (join the token that\n"
+     "is there now in the place of the one that was joined before: another serial number or "
+     "another\n"
+     "security domain), sync (drop the loaded keys; each is loaded anew when it is used).",
      cli_member},
     {"token",
      "keyward token create NAME [-c FILE | --data DIR]\n"

@@ -154,10 +154,27 @@ static int act(const struct place_options *options, const char *word, const char
         return code;
     if (http_status == 404)
         return cli_fail("no member is called \"%s\"; see: keyward member list", name);
+    if (http_status == 409)
+        return cli_fail(
+            "%s: \"%s\" has no meaning in the state that the member is in; see: keyward "
+            "member list",
+            name, word);
     if (http_status != 202)
         return cli_fail("the gateway answered %d", http_status);
     printf("%s: %s asked for; see: keyward member list\n", name, word);
     return 0;
+}
+
+#define COMMANDS "recover NAME, drain NAME, activate NAME, replace NAME, sync NAME"
+
+static bool is_command(const char *word)
+{
+    static const char *const words[] = {"recover", "drain", "activate", "replace", "sync"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 int cli_member(const struct cli_command *command, int argc, char **argv)
@@ -170,11 +187,8 @@ int cli_member(const struct cli_command *command, int argc, char **argv)
     const char *word = words.count > 0 ? words.word[0] : "";
     if (strcmp(word, "list") == 0 && words.count == 1)
         return show(&options, true);
-    if (strcmp(word, "recover") != 0 && strcmp(word, "drain") != 0 && strcmp(word, "activate") != 0)
-        return cli_usage(command,
-                         "keyward member: found \"%s\"; allowed: list, recover NAME, drain "
-                         "NAME, activate NAME",
-                         word);
+    if (!is_command(word))
+        return cli_usage(command, "keyward member: found \"%s\"; allowed: list, " COMMANDS, word);
     if (words.count != 2 || !name_ok(words.word[1]))
         return cli_usage(command, "keyward member %s needs the name of one member", word);
     return act(&options, word, words.word[1]);

@@ -28,6 +28,7 @@ static void member_fini(struct pool_member_config *member)
     free((void *)(uintptr_t)member->token_label);
     free((void *)(uintptr_t)member->token_serial);
     free((void *)(uintptr_t)member->pin_file);
+    free((void *)(uintptr_t)member->probe_host);
 }
 
 void gw_config_free(struct gw_config *config)

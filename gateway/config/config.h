@@ -37,6 +37,7 @@ struct gw_config {
     int64_t soft_deadline_ns, hard_deadline_ns; /* 0: the pool's defaults */
     unsigned queue_max;                         /* 0: the pool's default */
     bool hedge;
+    unsigned min_copies; /* 0: the pool's default */
     struct gw_limits limits;
 };
 

@@ -162,6 +162,8 @@ static void read_group(struct gw_document *doc, const struct raw_group *raw,
     duration(doc, "group.hard_deadline", raw->hard_deadline, &config->hard_deadline_ns);
     config->hedge = raw->hedge == RAW_HEDGE_ON;
     number(doc, "group.queue_max", raw->queue_max, 1, 1000000, &config->queue_max);
+    number(doc, "group.min_copies", raw->min_copies, 1,
+           raw->members_count > 0 ? raw->members_count : 1, &config->min_copies);
     if (!raw->recovery)
         return;
     duration(doc, "group.recovery.interval", raw->recovery->interval,

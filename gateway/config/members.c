@@ -9,8 +9,21 @@
 #include <unistd.h>
 
 #include "gateway/config/files.h"
+#include "gateway/config/values.h"
 
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+#define HOST_CHARS    NAME_CHARS
+#define ADDRESS_CHARS "0123456789abcdefABCDEF:.%" NAME_CHARS
+#define MEMORY_MIN    (64u << 20)
+#define MEMORY_MAX    ((size_t)1 << 40)
+#define FILES_MIN     64
+
+/* the file's words and the pool's mean the same */
+_Static_assert((int)RAW_SANDBOX_DEFAULT == (int)POOL_SANDBOX_DEFAULT &&
+                   (int)RAW_SANDBOX_STRICT == (int)POOL_SANDBOX_STRICT &&
+                   (int)RAW_SANDBOX_OFF == (int)POOL_SANDBOX_OFF,
+               "sandbox profiles");
 
 struct member_check {
     struct gw_document *doc;
@@ -69,6 +82,10 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"sessions", raw->sessions != NULL, true, false},
         {"hosts", raw->hosts != NULL, true, false},
         {"coalesce", raw->coalesce != RAW_COALESCE_AUTO, true, false},
+        {"sandbox", raw->sandbox != NULL, true, false},
+        {"rlimits", raw->rlimits != NULL, true, false},
+        {"probe", raw->probe != NULL, true, false},
+        {"loaded_keys", raw->loaded_keys != NULL, true, false},
         {"opens_hsm_keys", raw->opens_hsm_keys, false, true},
         {"url", raw->url != NULL, false, false},
         {"token_file", raw->token_file != NULL, false, false},
@@ -86,6 +103,43 @@ static void count(const struct member_check *check, const char *field, const uns
     *out = value ? *value : fallback;
     if (*out < 1 || *out > max)
         problem(check, field, "found %u; allowed: 1 to %u", *out, max);
+}
+
+static void read_limits(const struct member_check *check, const struct raw_rlimits *raw,
+                        struct pool_member_config *out)
+{
+    size_t memory = 0;
+    if (raw->memory &&
+        (gw_parse_size_to(raw->memory, MEMORY_MAX, &memory) != KW_OK || memory < MEMORY_MIN))
+        problem(check, "rlimits.memory",
+                "found \"%.64s\"; allowed: " GW_SIZE_ALLOWED ", at least 64MiB", raw->memory);
+    if (raw->files && (*raw->files < FILES_MIN || *raw->files > 1048576))
+        problem(check, "rlimits.files", "found %u; allowed: %d to 1048576", *raw->files, FILES_MIN);
+    out->memory_max = memory;
+    out->files_max = raw->files ? *raw->files : 0;
+}
+
+/* tcp://HOST:PORT, the host a name, an IPv4 address or an IPv6 address in brackets */
+static kw_status read_probe(const struct member_check *check, const char *text,
+                            struct pool_member_config *out)
+{
+    const char *host = strncmp(text, "tcp://", 6) == 0 ? text + 6 : "";
+    const char *colon = strrchr(host, ':');
+    size_t len = colon ? (size_t)(colon - host) : 0;
+    char *end = NULL;
+    unsigned long port =
+        colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 0;
+    bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
+    host += brackets;
+    len -= brackets ? 2 : 0;
+    if (len == 0 || len > 255 || port == 0 || port > 65535 || *end != '\0' ||
+        strspn(host, brackets ? ADDRESS_CHARS : HOST_CHARS) < len) {
+        problem(check, "probe", "found \"%.128s\"; allowed: tcp://HOST:PORT", text);
+        return KW_OK;
+    }
+    out->probe_host = strndup(host, len);
+    out->probe_port = (unsigned)port;
+    return out->probe_host ? KW_OK : KW_E_NOMEM;
 }
 
 static kw_status read_pkcs11(const struct member_check *check, const char *base,
@@ -109,6 +163,12 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
     count(check, "sessions", raw->sessions, 256, 8, &out->sessions);
     count(check, "hosts", raw->hosts, 16, 1, &out->hosts);
     out->coalesce_off = raw->coalesce == RAW_COALESCE_OFF;
+    out->sandbox = raw->sandbox ? (enum pool_sandbox) * raw->sandbox : POOL_SANDBOX_DEFAULT;
+    if (raw->rlimits)
+        read_limits(check, raw->rlimits, out);
+    if (raw->probe)
+        KW_TRY(read_probe(check, raw->probe, out));
+    count(check, "loaded_keys", raw->loaded_keys, 65536, POOL_LOADED_KEYS, &out->loaded_keys);
     out->module = gw_config_path(base, raw->module);
     out->pin_file = gw_config_path(base, raw->pin_file);
     out->token_label = raw->token ? strdup(raw->token) : NULL;
@@ -174,8 +234,6 @@ kw_status gw_config_members(struct gw_document *doc, const char *base, const str
         check_name(&check, raw);
         snprintf(to->name, sizeof to->name, "%s", from->name);
         to->role = from->standby ? POOL_ROLE_STANDBY : POOL_ROLE_ACTIVE;
-        if (from->probe)
-            problem(&check, "probe", "not available in this version");
         if (from->type == RAW_MEMBER_REMOTE)
             problem(&check, "type",
                     "found \"remote\", which is not available in this version; "

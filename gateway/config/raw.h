@@ -9,6 +9,7 @@ enum raw_engine { RAW_ENGINE_SQLITE, RAW_ENGINE_POSTGRESQL };
 enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
 enum raw_hedge { RAW_HEDGE_OFF, RAW_HEDGE_ON };
 enum raw_coalesce { RAW_COALESCE_AUTO, RAW_COALESCE_OFF };
+enum raw_sandbox { RAW_SANDBOX_DEFAULT, RAW_SANDBOX_STRICT, RAW_SANDBOX_OFF };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
 struct raw_tls {
@@ -34,12 +35,19 @@ struct raw_recovery {
     char *interval;
 };
 
+struct raw_rlimits {
+    char *memory;
+    unsigned *files;
+};
+
 struct raw_member {
     char *name;
     enum raw_member_type type;
     char *module, *token, *serial, *pin_file, *probe;
     enum raw_role role;
-    unsigned *sessions, *hosts;
+    enum raw_sandbox *sandbox;
+    struct raw_rlimits *rlimits;
+    unsigned *sessions, *hosts, *loaded_keys;
     enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
@@ -49,7 +57,7 @@ struct raw_group {
     struct raw_recovery *recovery;
     enum raw_hedge hedge;
     char *soft_deadline, *hard_deadline;
-    unsigned *queue_max;
+    unsigned *queue_max, *min_copies;
     struct raw_member *members;
     unsigned members_count;
 };

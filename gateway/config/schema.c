@@ -20,6 +20,9 @@ static const cyaml_strval_t coalescings[] = {{"auto", RAW_COALESCE_AUTO},
                                              {"off", RAW_COALESCE_OFF}};
 static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_SO}};
 
+static const cyaml_strval_t sandboxes[] = {
+    {"default", RAW_SANDBOX_DEFAULT}, {"strict", RAW_SANDBOX_STRICT}, {"off", RAW_SANDBOX_OFF}};
+
 static const cyaml_schema_field_t tls_fields[] = {
     NEEDED("certificate", raw_tls, certificate), NEEDED("private_key", raw_tls, private_key),
     TEXT("client_ca", raw_tls, client_ca), CYAML_FIELD_END};
@@ -41,6 +44,9 @@ static const cyaml_schema_field_t recovery_fields[] = {
     CYAML_FIELD_INT_PTR("retries", OPTIONAL, struct raw_recovery, retries),
     TEXT("interval", raw_recovery, interval), CYAML_FIELD_END};
 
+static const cyaml_schema_field_t rlimits_fields[] = {
+    TEXT("memory", raw_rlimits, memory), NUMBER("files", raw_rlimits, files), CYAML_FIELD_END};
+
 static const cyaml_schema_field_t member_fields[] = {
     NEEDED("name", raw_member, name),
     CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct raw_member, type, member_types,
@@ -51,10 +57,14 @@ static const cyaml_schema_field_t member_fields[] = {
     TEXT("pin_file", raw_member, pin_file),
     CYAML_FIELD_ENUM("role", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, role, roles,
                      COUNT(roles)),
+    CYAML_FIELD_ENUM_PTR("sandbox", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, sandbox,
+                         sandboxes, COUNT(sandboxes)),
+    CYAML_FIELD_MAPPING_PTR("rlimits", OPTIONAL, struct raw_member, rlimits, rlimits_fields),
     NUMBER("sessions", raw_member, sessions),
     NUMBER("hosts", raw_member, hosts),
     CYAML_FIELD_ENUM("coalesce", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, coalesce,
                      coalescings, COUNT(coalescings)),
+    NUMBER("loaded_keys", raw_member, loaded_keys),
     CYAML_FIELD_BOOL("standby", OPTIONAL, struct raw_member, standby),
     CYAML_FIELD_BOOL("opens_hsm_keys", OPTIONAL, struct raw_member, opens_hsm_keys),
     TEXT("probe", raw_member, probe),
@@ -73,6 +83,7 @@ static const cyaml_schema_field_t group_fields[] = {
     TEXT("soft_deadline", raw_group, soft_deadline),
     TEXT("hard_deadline", raw_group, hard_deadline),
     NUMBER("queue_max", raw_group, queue_max),
+    NUMBER("min_copies", raw_group, min_copies),
     CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_group, members,
                          &member_entry, 0, CYAML_UNLIMITED),
     CYAML_FIELD_END};

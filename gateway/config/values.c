@@ -41,6 +41,11 @@ kw_status gw_parse_duration(const char *text, int64_t *ns)
 
 kw_status gw_parse_size(const char *text, size_t *bytes)
 {
+    return gw_parse_size_to(text, (size_t)1 << 30, bytes);
+}
+
+kw_status gw_parse_size_to(const char *text, size_t max, size_t *bytes)
+{
     unsigned long long value, factor;
     const char *unit;
     if (!digits(text, &value, &unit))
@@ -53,7 +58,7 @@ kw_status gw_parse_size(const char *text, size_t *bytes)
         factor = 1024 * 1024;
     else
         return KW_E_INPUT;
-    if (value == 0 || value > (1ULL << 30) / factor)
+    if (value == 0 || value > max / factor)
         return KW_E_INPUT;
     *bytes = (size_t)(value * factor);
     return KW_OK;

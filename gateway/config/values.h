@@ -16,6 +16,8 @@ KW_MUST_CHECK kw_status gw_parse_duration(const char *text, int64_t *ns);
 
 /** "262144", "256KiB", "16MiB" to bytes; KW_E_INPUT otherwise, also for 0 and beyond 1 GiB. */
 KW_MUST_CHECK kw_status gw_parse_size(const char *text, size_t *bytes);
+/** The same with a bound of the caller's. */
+KW_MUST_CHECK kw_status gw_parse_size_to(const char *text, size_t max, size_t *bytes);
 
 /** Checks a listener's address: numeric IPv4 or bracketed IPv6 with a port, or a Unix path that
  * fits sockaddr_un. `*is_unix` and `*port` (TCP) are set on KW_OK; both may be NULL. */

@@ -1,13 +1,16 @@
-/* New versions: generated in the pool or imported, then sealed, stored, published, answered.
- * Nothing is kept anywhere before the store's commit: a crash leaves the whole version or none of
- * it. */
+/* New versions: generated in the pool or imported, shown to work on as many members as the group
+ * wants copies, then sealed, stored, published, answered. Nothing is kept anywhere before the
+ * store's commit (in a member the key is a session object, in the gateway it is memory): a crash
+ * leaves the whole version or none of it. */
 
 #include <stdlib.h>
 
 #include "crypto/base/clock.h"
 #include "gateway/vault/vault.h"
+#include "pool/prove.h"
 
 #define GENERATE_DEADLINE KW_S(120) /* RSA-4096 inside a busy HSM takes tens of seconds */
+#define PROOF_DEADLINE    KW_S(20)  /* loading and one use, on each member in turn */
 
 struct creation {
     struct vault_job job;
@@ -15,6 +18,8 @@ struct creation {
     uint8_t id[KW_KEY_ID_LEN];
     struct pool_op op;
     struct pool_generated generated;
+    struct kc_public pub;
+    struct pool_proof proof;
 };
 
 static void end(struct creation *creation, kw_status status)
@@ -75,21 +80,13 @@ static void on_stored(void *ctx, struct store_result *result)
     end(creation, KW_OK);
 }
 
-/** Both halves are known: make it usable, seal it, store it. */
-static kw_status finish_key(struct creation *creation, const struct kc_public *pub,
-                            struct kw_span blob)
+static kw_status store_key(struct creation *creation)
 {
     struct vault_job *job = &creation->job;
     struct vault_key *key = creation->key;
     uint8_t *record = NULL;
     size_t record_len = 0;
-    key->blob = malloc(blob.len ? blob.len : 1);
-    if (!key->blob)
-        return KW_E_NOMEM;
-    memcpy(key->blob, blob.data, blob.len);
-    key->blob_len = blob.len;
-    KW_TRY(vault_key_make_usable(job->vault, key, pub));
-    KW_TRY(vault_record_seal(job->vault->domain, key, pub, &record, &record_len));
+    KW_TRY(vault_record_seal(job->vault->domain, key, &creation->pub, &record, &record_len));
     /* noted now, not before the generation: seconds of other keys' changes do not matter */
     job->generation =
         vault_cache_generation(job->vault->cache, job->vault_name, kw_span_str(job->name));
@@ -97,6 +94,39 @@ static kw_status finish_key(struct creation *creation, const struct kc_public *p
     store_put(job->vault->store, job->loop, &ref, key->attributes.created,
               kw_span_of(record, record_len), on_stored, creation);
     free(record);
+    return KW_OK;
+}
+
+static void on_proven(struct pool_proof *proof)
+{
+    struct creation *creation = proof->owner;
+    kw_status status = proof->status;
+    if (status == KW_OK)
+        status = store_key(creation);
+    if (status != KW_OK)
+        end(creation, status);
+}
+
+/** Both halves are known: make it usable, have it shown on other members, store it. */
+static kw_status finish_key(struct creation *creation, const struct kc_public *pub,
+                            struct kw_span blob)
+{
+    struct vault_job *job = &creation->job;
+    struct vault_key *key = creation->key;
+    key->blob = malloc(blob.len ? blob.len : 1);
+    if (!key->blob)
+        return KW_E_NOMEM;
+    memcpy(key->blob, blob.data, blob.len);
+    key->blob_len = blob.len;
+    creation->pub = *pub;
+    KW_TRY(vault_key_make_usable(job->vault, key, pub));
+    struct pool_proof *proof = &creation->proof;
+    proof->key = key->key;
+    proof->shown_on = creation->op.served_on; /* an import was nowhere yet */
+    proof->deadline_ns = kw_now_ns() + PROOF_DEADLINE;
+    proof->on_done = on_proven;
+    proof->owner = creation;
+    pool_prove(job->vault->port(job->loop), proof);
     return KW_OK;
 }
 
@@ -119,6 +149,8 @@ static void on_checked(void *ctx, struct store_result *result)
     kw_status status = result->status == KW_E_NOT_FOUND ? KW_OK : result->status;
     if (result->status == KW_OK)
         status = KW_E_CONFLICT;
+    if (status == KW_OK && creation->key->hsm)
+        status = pool_copies_possible(job->vault->pool);
     if (status == KW_OK) {
         creation->op.deadline_ns = kw_now_ns() + GENERATE_DEADLINE;
         status = pool_submit(job->vault->port(job->loop), &creation->op);

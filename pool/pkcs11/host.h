@@ -3,6 +3,7 @@
  *
  *   host_main.c     control socket, life of the process
  *   host_token.c    module, token, login, domain
+ *   host_domain.c   whose domain the token belongs to
  *   host_keys.c     the keys that are loaded now
  *   host_run.c      one operation: retry rules and verdict
  *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
@@ -18,10 +19,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
-
-/** Keys kept loaded; the least recently used goes first. KEYWARD_HOST_KEYS in the host's
- *  environment changes it (tests, tokens with little object memory). */
-#define POOL_HOST_KEYS 256
+#include "pool/pool.h"
 
 /** Output room of a session: an answer, and behind it a joined or padded copy of an input. */
 #define POOL_HOST_ROOM (2u * POOL_WIRE_DATA_MAX + 64u)
@@ -33,10 +31,13 @@ struct pool_host {
     int control_fd;
     int lock_fd; /* -1 once init and login are over */
     void *library;
+    enum pool_wire_stage stage; /* how far the start has come, for the report of a failure */
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
+    enum pool_sandbox sandbox;
+    size_t loaded_keys; /* kept at most; the least recently used goes first */
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */
     pthread_mutex_t objects; /* one call at a time on the anchor */
@@ -97,6 +98,14 @@ CK_RV pool_host_canary(struct pool_host *host, CK_SESSION_HANDLE session);
 /** Is the anchor, and with it the login and every key object, still there? */
 bool pool_host_anchored(struct pool_host *host);
 
+/* --- host_domain.c --- */
+
+/** Holds the token's mark (a data object) against the domain's check value. A token without a mark
+ *  gets one; with `join` it is replaced. `match` false: the token belongs to another domain, whose
+ *  check value is in `other` (65 bytes, printable). A token that keeps no data objects matches. */
+CK_RV pool_host_domain(struct pool_host *host, struct kw_span check, bool join, bool *match,
+                       char *other);
+
 /* --- host_keys.c --- */
 
 struct pool_host_keys *pool_host_keys_create(size_t limit);
@@ -112,6 +121,10 @@ CK_RV pool_host_key_handle(struct pool_host *host, struct pool_host_key *key, bo
 /** Forgets a handle that the token no longer knows. */
 void pool_host_key_stale(struct pool_host *host, struct pool_host_key *key,
                          CK_OBJECT_HANDLE handle);
+
+/** Drops the keys with these ids (none: all) and destroys their objects, those in use when their
+ *  operation ends. */
+void pool_host_keys_forget(struct pool_host *host, struct kw_span ids);
 
 /* --- host_run.c --- */
 

@@ -9,6 +9,7 @@ struct pool_host_key {
     struct pool_host_key *bucket_next;
     struct pool_host_key *newer, *older; /* by last use */
     unsigned holders;                    /* under the cache's lock */
+    bool forgotten;                      /* out of the cache; goes with its last holder */
 
     pthread_mutex_t lock; /* for the handles: unwrapped by one thread, used by all */
     CK_OBJECT_HANDLE handle, hmac_handle;
@@ -90,6 +91,17 @@ static void list_newest(struct pool_host_keys *keys, struct pool_host_key *key)
     keys->newest = key;
 }
 
+static void take_out(struct pool_host_keys *keys, struct pool_host_key *key)
+{
+    unlist(keys, key);
+    struct pool_host_key **at = bucket_of(keys, key->id);
+    while (*at != key) {
+        at = &(*at)->bucket_next;
+    }
+    *at = key->bucket_next;
+    keys->count--;
+}
+
 /** Takes the least recently used idle key out; NULL when there is room or all are in use. */
 static struct pool_host_key *evict(struct pool_host_keys *keys)
 {
@@ -103,13 +115,7 @@ static struct pool_host_key *evict(struct pool_host_keys *keys)
     if (key == NULL) {
         return NULL;
     }
-    unlist(keys, key);
-    struct pool_host_key **at = bucket_of(keys, key->id);
-    while (*at != key) {
-        at = &(*at)->bucket_next;
-    }
-    *at = key->bucket_next;
-    keys->count--;
+    take_out(keys, key);
     return key;
 }
 
@@ -195,11 +201,45 @@ struct pool_host_key *pool_host_key_get(struct pool_host *host, const struct poo
 void pool_host_key_put(struct pool_host *host, struct pool_host_key *key)
 {
     pthread_mutex_lock(&host->keys->lock);
-    key->holders--;
-    struct pool_host_key *gone = evict(host->keys);
+    bool last = --key->holders == 0;
+    struct pool_host_key *gone = last && key->forgotten ? key : evict(host->keys);
     pthread_mutex_unlock(&host->keys->lock);
     if (gone != NULL) {
         discard(host, gone);
+    }
+}
+
+/** Under the cache's lock: out of the cache; onto `idle` when nobody holds it. */
+static void forget_one(struct pool_host_keys *keys, struct pool_host_key *key,
+                       struct pool_host_key **idle)
+{
+    take_out(keys, key);
+    key->forgotten = true;
+    if (key->holders == 0) {
+        key->older = *idle;
+        *idle = key;
+    }
+}
+
+void pool_host_keys_forget(struct pool_host *host, struct kw_span ids)
+{
+    struct pool_host_keys *keys = host->keys;
+    struct pool_host_key *idle = NULL;
+    pthread_mutex_lock(&keys->lock);
+    while (ids.len == 0 && keys->newest != NULL) {
+        forget_one(keys, keys->newest, &idle);
+    }
+    for (size_t at = 0; at + KW_KEY_ID_LEN <= ids.len; at += KW_KEY_ID_LEN) {
+        struct pool_host_key *key = find(keys, ids.data + at);
+        if (key != NULL) {
+            forget_one(keys, key, &idle);
+        }
+    }
+    pthread_mutex_unlock(&keys->lock);
+    while (idle != NULL) {
+        struct pool_host_key *key = idle;
+        idle = key->older;
+        discard(host, key);
     }
 }
 

@@ -12,6 +12,7 @@
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/host.h"
+#include "pool/pkcs11/sandbox.h"
 #include "pool/pool.h"
 
 enum { EXIT_DONE = 0, EXIT_PROTOCOL = 64, EXIT_FAILED = 65 };
@@ -108,13 +109,18 @@ static int configure(struct pool_host *host, uint8_t *room)
     }
     host->sessions = config.sessions;
     host->may_coalesce = config.coalesce;
+    host->loaded_keys = config.loaded_keys;
+    host->sandbox = (enum pool_sandbox)config.sandbox;
+    struct pool_sandbox_limits limits = {config.memory, config.files};
+    if (pool_sandbox_enter(host->sandbox, &limits) != KW_OK) {
+        return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,
+                      "the sandbox cannot be set up on this kernel");
+    }
     take_lock(host);
-    char reason[256] = "";
+    char reason[512] = "";
     CK_RV rv = pool_host_open_token(host, &config, reason, sizeof(reason));
     if (rv != CKR_OK) {
-        enum pool_wire_stage stage =
-            host->p11 == NULL ? POOL_WIRE_STAGE_MODULE : POOL_WIRE_STAGE_TOKEN;
-        return failed(host, stage, rv, reason);
+        return failed(host, host->stage, rv, reason);
     }
     return say_hello(host) == KW_OK ? 0 : EXIT_PROTOCOL;
 }
@@ -130,6 +136,19 @@ static kw_status report_login(struct pool_host *host, CK_RV rv)
     return send_record(host, &out);
 }
 
+static int match_domain(struct pool_host *host, const struct pool_wire_login *login)
+{
+    bool match;
+    char other[65], reason[128];
+    CK_RV rv = pool_host_domain(host, login->domain, login->join, &match, other);
+    if (rv != CKR_OK) {
+        snprintf(reason, sizeof(reason), "the token's domain cannot be read: CKR_%s (0x%lx)",
+                 pool_ckr(rv)->name, rv);
+        return failed(host, POOL_WIRE_STAGE_DOMAIN, rv, reason);
+    }
+    return match ? 0 : failed(host, POOL_WIRE_STAGE_MISMATCH, CKR_OK, other);
+}
+
 /** PIN and wrapping key live in this packet alone; it is wiped before the host starts to work. */
 static int log_in(struct pool_host *host, uint8_t *room)
 {
@@ -141,12 +160,16 @@ static int log_in(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     CK_RV rv = pool_host_login(host, login.pin);
-    release_lock(host);
     if (report_login(host, rv) != KW_OK) {
         return EXIT_PROTOCOL;
     }
     if (rv != CKR_OK) {
         return EXIT_FAILED;
+    }
+    int code = match_domain(host, &login);
+    release_lock(host); /* a new mark is written under it as well */
+    if (code != 0) {
+        return code;
     }
     rv = pool_host_install(host, login.wrapping_key);
     if (rv != CKR_OK) {
@@ -158,16 +181,18 @@ static int log_in(struct pool_host *host, uint8_t *room)
     return 0;
 }
 
-static size_t key_limit(void)
+/** From here on the library has what it needs: no more code, no more sockets in `strict`. */
+static int seal(struct pool_host *host)
 {
-    const char *text = getenv("KEYWARD_HOST_KEYS");
-    long limit = text != NULL ? strtol(text, NULL, 10) : 0;
-    return limit > 0 && limit <= 65536 ? (size_t)limit : POOL_HOST_KEYS;
+    return pool_sandbox_seal(host->sandbox) == KW_OK
+               ? 0
+               : failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,
+                        "the sandbox cannot be sealed");
 }
 
 static int begin_work(struct pool_host *host)
 {
-    host->keys = pool_host_keys_create(key_limit());
+    host->keys = pool_host_keys_create(host->loaded_keys);
     if (host->keys == NULL || pool_host_work_start(host) != KW_OK) {
         return failed(host, POOL_WIRE_STAGE_RUN, CKR_SESSION_COUNT, "no session could be opened");
     }
@@ -180,7 +205,7 @@ static int begin_work(struct pool_host *host)
     return 0;
 }
 
-/** Takes channels in until the gateway closes the control socket. */
+/** Takes channels in, and words on keys, until the gateway closes the control socket. */
 static int serve(struct pool_host *host, uint8_t *room)
 {
     for (;;) {
@@ -189,6 +214,11 @@ static int serve(struct pool_host *host, uint8_t *room)
         kw_status status = pool_control_receive(host->control_fd, room, &body, &fd);
         if (status == KW_E_IO) {
             return EXIT_DONE;
+        }
+        struct kw_span ids;
+        if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
+            pool_host_keys_forget(host, ids);
+            continue;
         }
         if (status != KW_OK || fd < 0 || pool_wire_get_plain(body, POOL_WIRE_CHANNEL) != KW_OK) {
             return EXIT_PROTOCOL;
@@ -215,6 +245,7 @@ int pool_host_main(int control_fd)
     code = code == 0 ? log_in(&host, room) : code;
     kw_secret_free(room);
     room = kw_secret_alloc(POOL_CONTROL_MAX);
+    code = code == 0 ? seal(&host) : code;
     code = code == 0 ? begin_work(&host) : code;
     code = code == 0 && room != NULL ? serve(&host, room) : code;
     /* Session threads may be inside the module: C_Finalize under them crashes some modules, and so

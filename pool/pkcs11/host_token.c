@@ -81,15 +81,18 @@ static CK_RV load(struct pool_host *host, struct kw_span module, char *reason, s
 CK_RV pool_host_open_token(struct pool_host *host, const struct pool_wire_config *config,
                            char *reason, size_t reason_len)
 {
+    host->stage = POOL_WIRE_STAGE_MODULE;
     CK_RV rv = load(host, config->module, reason, reason_len);
     if (rv != CKR_OK) {
         return rv;
     }
+    host->stage = POOL_WIRE_STAGE_INITIALIZE;
     rv = initialize(host);
     if (rv != CKR_OK) {
         snprintf(reason, reason_len, "C_Initialize: CKR_%s (0x%lx)", pool_ckr(rv)->name, rv);
         return rv;
     }
+    host->stage = POOL_WIRE_STAGE_TOKEN;
     const char *why = "";
     rv = find_token(host, config->token_label, config->token_serial, &why);
     if (rv != CKR_OK) {

@@ -17,14 +17,15 @@
 #include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
 
-#define POLL_START_NS   KW_MS(5)   /* while a host comes up */
-#define POLL_SERVING_NS KW_MS(250) /* a death is told by the channels at once; this is the net */
-#define PROBE_EVERY_NS  KW_S(5)
-#define PROBE_FAILURES  3u
-#define LOCK_WAIT_NS    KW_S(120) /* others may be logging in before */
-#define PIN_CHECK_NS    KW_S(2)
-#define BACKOFF_FIRST   KW_MS(100)
-#define BACKOFF_TOP     KW_S(30)
+#define POLL_START_NS    KW_MS(5)   /* while a host comes up */
+#define POLL_SERVING_NS  KW_MS(250) /* a death is told by the channels at once; this is the net */
+#define PROBE_EVERY_NS   KW_S(5)
+#define PROBE_SUSPECT_NS KW_MS(800) /* it may be well again any moment */
+#define PROBE_FAILURES   3u
+#define LOCK_WAIT_NS     KW_S(120) /* others may be logging in before */
+#define PIN_CHECK_NS     KW_S(2)
+#define BACKOFF_FIRST    KW_MS(100)
+#define BACKOFF_TOP      KW_S(30)
 
 static const struct pool_config *config_of(const struct pool_p11 *p11)
 {
@@ -171,9 +172,15 @@ static struct kw_span text_of(const char *text)
 static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
 {
     const struct pool_member_config *member = &p11->member->config;
-    struct pool_wire_config msg = {text_of(member->module), text_of(member->token_label),
-                                   text_of(member->token_serial), host->sessions,
-                                   !member->coalesce_off};
+    struct pool_wire_config msg = {.module = text_of(member->module),
+                                   .token_label = text_of(member->token_label),
+                                   .token_serial = text_of(member->token_serial),
+                                   .sessions = host->sessions,
+                                   .coalesce = !member->coalesce_off,
+                                   .sandbox = (uint8_t)member->sandbox,
+                                   .memory = member->memory_max,
+                                   .files = member->files_max,
+                                   .loaded_keys = member->loaded_keys};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = open_lock(p11);
@@ -231,6 +238,10 @@ static void on_ready(struct pool_p11 *p11, struct pool_p11_host *host, struct kw
     if (pool_wire_get_ready(body, &msg) != KW_OK || pool_p11_probe_open(host) != KW_OK ||
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host broke the protocol");
+        return;
+    }
+    if (pool_p11_keep_identity(p11) != KW_OK) {
+        pool_p11_start_failed(p11, host, "the member's record cannot be kept");
         return;
     }
     host->phase = POOL_P11_WAIT_PROBE;
@@ -297,6 +308,60 @@ static void watch_probe(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
 }
 
+/* --- keys that are not wanted any more ----------------------------------------------------------
+ */
+
+void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN])
+{
+    struct pool_p11 *p11 = member->impl;
+    pthread_mutex_lock(&p11->lock);
+    bool first = p11->forget_count == 0 && !p11->forget_all;
+    if (p11->forget_count < POOL_WIRE_FORGET_MAX) {
+        memcpy(p11->forget[p11->forget_count++], id, KW_KEY_ID_LEN);
+    } else {
+        p11->forget_all = true;
+    }
+    pthread_mutex_unlock(&p11->lock);
+    if (first) {
+        pool_supervisor_wake(member->pool);
+    }
+}
+
+static void tell_forget(struct pool_p11_host *host, struct kw_span ids)
+{
+    uint8_t room[POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN + 64];
+    struct kw_buf out = {room, 0, sizeof(room)};
+    kw_status status = pool_wire_put_forget(&out, host->forget_all ? kw_span_of(NULL, 0) : ids);
+    if (status == KW_OK) {
+        status = pool_control_send(host->control, kw_buf_span(&out), -1);
+    }
+    /* its socket is full: later everything at once. A broken one shows itself elsewhere. */
+    host->forget_all = status != KW_OK;
+}
+
+static void pass_on_forget(struct pool_p11 *p11)
+{
+    uint8_t ids[POOL_WIRE_FORGET_MAX][KW_KEY_ID_LEN];
+    pthread_mutex_lock(&p11->lock);
+    unsigned count = p11->forget_count;
+    bool all = p11->forget_all;
+    memcpy(ids, p11->forget, count * sizeof(ids[0]));
+    p11->forget_count = 0;
+    p11->forget_all = false;
+    pthread_mutex_unlock(&p11->lock);
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        struct pool_p11_host *host = &p11->hosts[i];
+        if (host->phase != POOL_P11_SERVING) {
+            host->forget_all = false; /* a new process has no key */
+            continue;
+        }
+        host->forget_all = host->forget_all || all;
+        if (host->forget_all || count > 0) {
+            tell_forget(host, kw_span_of(ids[0], count * sizeof(ids[0])));
+        }
+    }
+}
+
 /* --- one host's turn ----------------------------------------------------------------------------
  */
 
@@ -304,13 +369,19 @@ static void on_failed(struct pool_p11 *p11, struct pool_p11_host *host, struct k
 {
     struct pool_wire_failed msg;
     char why[128] = "the host broke the protocol";
+    bool mismatch = false;
     if (pool_wire_get_failed(body, &msg) == KW_OK) {
+        mismatch = msg.stage == POOL_WIRE_STAGE_MISMATCH;
         snprintf(why, sizeof(why), "%.*s", (int)msg.reason.len, (const char *)msg.reason.data);
         for (char *c = why; *c != '\0'; c++) {
             *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
         }
     }
-    pool_p11_start_failed(p11, host, why);
+    if (mismatch) {
+        pool_p11_on_other_domain(p11, host, why);
+    } else {
+        pool_p11_start_failed(p11, host, why);
+    }
 }
 
 static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body,
@@ -380,6 +451,10 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
     if (host->phase == POOL_P11_WAIT_PROBE || host->phase == POOL_P11_SERVING) {
         watch_probe(p11, host, now_ns);
+    }
+    if (pool_member_health(p11->member) == POOL_HEALTH_SUSPECT &&
+        host->next_probe_ns > now_ns + PROBE_SUSPECT_NS) {
+        host->next_probe_ns = now_ns + jitter(PROBE_SUSPECT_NS);
     }
     if (host->phase == POOL_P11_SERVING && !host->probe_out && now_ns >= host->next_probe_ns &&
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
@@ -479,6 +554,7 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
         int64_t wanted = run_host(p11, &p11->hosts[i], now_ns);
         next = wanted < next ? wanted : next;
     }
+    pass_on_forget(p11);
     if (stays_refused(p11, pool_member_health(member), now_ns)) {
         int64_t check = now_ns + PIN_CHECK_NS;
         return check < next ? check : next;

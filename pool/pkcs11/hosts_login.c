@@ -66,7 +66,8 @@ static kw_status send_login(struct pool_p11 *p11, struct pool_p11_host *host,
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(kc_domain_member_key(pool_domain(p11->member->pool), &wrapping));
     struct pool_wire_login msg = {kw_span_of(pin->data, pin->len),
-                                  kw_span_of(wrapping.data, wrapping.len)};
+                                  kw_span_of(wrapping.data, wrapping.len), kw_span_str(p11->domain),
+                                  atomic_load(&p11->join)};
     kw_status status = pool_wire_put_login(&out, &msg);
     if (status == KW_OK) {
         status = pool_control_send(host->control, kw_buf_span(&out), -1);
@@ -86,6 +87,75 @@ static void set_attempts(struct pool_p11 *p11, uint64_t flags)
     pthread_mutex_unlock(&p11->lock);
 }
 
+/* --- who the token is ---------------------------------------------------------------------------
+ */
+
+void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
+{
+    pool_member_transition(p11->member, POOL_EV_WRONG_DOMAIN, why);
+    pool_p11_kill_host(p11, host, why);
+}
+
+/** Not the token that was joined under this name: a device that was exchanged or reset, or a
+ *  setting that points to another one. */
+static bool is_stranger(struct pool_p11 *p11, struct pool_p11_host *host)
+{
+    struct pool_identity known;
+    const char *name = p11->member->config.name;
+    char why[256];
+    if (atomic_load(&p11->join)) {
+        return false;
+    }
+    kw_status status = pool_identity_load(&known, config_of(p11)->state_dir, name);
+    if (status == KW_E_NOT_FOUND) {
+        return false;
+    }
+    if (status != KW_OK) {
+        pool_p11_start_failed(p11, host, "the member's record cannot be read");
+        return true;
+    }
+    char serial[17];
+    pool_identity_serial(serial, p11->token.serial);
+    if (strcmp(known.serial, serial) != 0) {
+        snprintf(why, sizeof(why),
+                 "token %s is not %s, which was joined: keyward member replace %s joins it", serial,
+                 known.serial, name);
+        pool_p11_mismatch(p11, host, why);
+        return true;
+    }
+    if (strcmp(known.domain, p11->domain) != 0) {
+        pool_p11_on_other_domain(p11, host, known.domain);
+        return true;
+    }
+    return false;
+}
+
+void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other)
+{
+    const char *peer = pool_other_member(p11->member);
+    char why[256];
+    snprintf(why, sizeof(why),
+             "security domain %.8s on %s, %.8s on %s: keyward member replace %s joins it", other,
+             p11->member->config.name, p11->domain, peer != NULL ? peer : "the group",
+             p11->member->config.name);
+    pool_p11_mismatch(p11, host, why);
+}
+
+kw_status pool_p11_keep_identity(struct pool_p11 *p11)
+{
+    struct pool_identity identity, known;
+    const char *dir = config_of(p11)->state_dir;
+    pool_identity_serial(identity.serial, p11->token.serial);
+    snprintf(identity.domain, sizeof(identity.domain), "%s", p11->domain);
+    kw_status status = pool_identity_load(&known, dir, p11->member->config.name);
+    if (status != KW_OK || strcmp(known.serial, identity.serial) != 0 ||
+        strcmp(known.domain, identity.domain) != 0) {
+        KW_TRY(pool_identity_store(dir, p11->member->config.name, &identity));
+    }
+    atomic_store(&p11->join, false);
+    return KW_OK;
+}
+
 void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body)
 {
     struct pool_wire_hello hello;
@@ -102,6 +172,9 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
         atomic_store(&p11->unable[kind], 0);
     }
     set_attempts(p11, hello.flags);
+    if (is_stranger(p11, host)) {
+        return; /* before a login is spent on it */
+    }
     pool_p11_try_login(p11, host, kw_now_ns());
 }
 

@@ -201,6 +201,7 @@ static kw_status encode(struct pool_link_channel *channel, const struct pool_op 
     struct pool_wire_request req = request_of(op, id);
     if (op->key != NULL && (!remembers(channel, req.key_id) || with_blob)) {
         req.blob = pool_key_blob(op->key);
+        pool_key_mark_sent(op->key);
     }
     if (!reserve(&channel->out, pool_wire_request_size(&req))) {
         return KW_E_NOMEM;

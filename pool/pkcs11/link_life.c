@@ -42,8 +42,9 @@ static bool expire_slots(struct pool_link *link, struct pool_link_channel *chann
         struct pool_op *op = slot->op;
         if (op != NULL && now_ns >= soft) {
             slot->op = NULL;
+            /* LATE has charged it; however many wait in one stall, that is one fault */
             pool_member_transition(link->p11->member, POOL_EV_LATE, "soft deadline passed");
-            pool_link_give_back(link, op, POOL_VERDICT_OTHER, "soft deadline passed");
+            pool_link_give_back(link, op, POOL_VERDICT_OTHER_FREE, "soft deadline passed");
         } else if (op != NULL && now_ns >= op->deadline_ns) {
             slot->op = NULL;
             pool_link_give_back(link, op, POOL_VERDICT_OTHER_FREE, "the request's deadline passed");

@@ -12,6 +12,7 @@
 
 #include "crypto/base/secret.h"
 #include "pool/pkcs11/login_turns.h"
+#include "pool/pkcs11/state_file.h"
 #include "pool/pkcs11/wire.h"
 
 #define SALT_LEN       16
@@ -19,7 +20,6 @@
 #define PRINT_HEX      64
 #define UNRESOLVED_MAX 5u
 #define ERROR_STATE    0x01000000u /* CKF_ERROR_STATE of PKCS#11 2.40 */
-#define PATH_ROOM      4096
 
 /* What is known of a member's last login. */
 struct record {
@@ -35,75 +35,20 @@ struct record {
 
 static bool path_of(char *out, const char *dir, const char *member)
 {
-    int n = snprintf(out, PATH_ROOM, "%s/login-", dir);
-    if (n < 0 || (size_t)n + strlen(member) + sizeof(".json.new") > PATH_ROOM) {
-        return false;
-    }
-    char *at = out + n;
-    for (const char *c = member; *c != '\0'; c++) {
-        *at++ = isalnum((unsigned char)*c) || *c == '-' ? *c : '_';
-    }
-    memcpy(at, ".json", sizeof ".json");
-    return true;
-}
-
-/** Reads a small file whole; KW_E_NOT_FOUND when there is none. */
-static kw_status read_small(const char *path, char *out, size_t cap, size_t *len)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        return access(path, F_OK) == 0 ? KW_E_IO : KW_E_NOT_FOUND;
-    }
-    ssize_t n = read(fd, out, cap - 1);
-    close(fd);
-    if (n < 0) {
-        return KW_E_IO;
-    }
-    *len = (size_t)n;
-    out[n] = '\0';
-    return KW_OK;
-}
-
-static kw_status sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return KW_E_IO;
-    }
-    int failed = fsync(fd);
-    close(fd);
-    return failed == 0 ? KW_OK : KW_E_IO;
-}
-
-/** Replaces a file so that after KW_OK its new content survives a crash. */
-static kw_status write_durably(const char *dir, const char *path, const char *text, size_t len)
-{
-    char draft[PATH_ROOM + 8];
-    snprintf(draft, sizeof(draft), "%s.new", path);
-    int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return KW_E_IO;
-    }
-    bool ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-    ok = close(fd) == 0 && ok;
-    if (!ok || rename(draft, path) != 0) {
-        unlink(draft);
-        return KW_E_IO;
-    }
-    return sync_dir(dir);
+    return pool_state_path(out, dir, "login-", member) == KW_OK;
 }
 
 static kw_status load_salt(const char *dir, uint8_t salt[SALT_LEN])
 {
-    char path[PATH_ROOM], bytes[SALT_LEN + 1];
+    char path[POOL_STATE_PATH], bytes[SALT_LEN + 1];
     size_t len = 0;
     if (snprintf(path, sizeof(path), "%s/login.salt", dir) >= (int)sizeof(path) - 8) {
         return KW_E_IO;
     }
-    kw_status status = read_small(path, bytes, sizeof(bytes), &len);
+    kw_status status = pool_state_read(path, bytes, sizeof(bytes), &len);
     if (status == KW_E_NOT_FOUND) {
         KW_TRY(kw_random(bytes, SALT_LEN));
-        status = write_durably(dir, path, bytes, SALT_LEN);
+        status = pool_state_write(dir, path, bytes, SALT_LEN);
         len = SALT_LEN;
     }
     if (status != KW_OK || len != SALT_LEN) {
@@ -120,7 +65,7 @@ static kw_status load_record(const char *path, struct record *record)
     size_t len = 0;
     memset(record, 0, sizeof(*record));
     snprintf(record->state, sizeof record->state, "%s", "idle");
-    kw_status status = read_small(path, text, sizeof(text), &len);
+    kw_status status = pool_state_read(path, text, sizeof(text), &len);
     if (status == KW_E_NOT_FOUND) {
         return KW_OK;
     }
@@ -143,7 +88,7 @@ static kw_status store_record(const char *dir, const char *path, const struct re
                        "\"unresolved\":%u}\n",
                        record->state, record->pin, record->token,
                        record->good[0] != '\0' ? record->good : "-", record->unresolved);
-    return write_durably(dir, path, text, (size_t)len);
+    return pool_state_write(dir, path, text, (size_t)len);
 }
 
 /* --- fingerprints -------------------------------------------------------------------------------
@@ -180,7 +125,7 @@ static bool refused_elsewhere(const char *dir, const char *own_path, const char 
     bool refused = false;
     const struct dirent *entry;
     while (!refused && (entry = readdir(list)) != NULL) {
-        char path[PATH_ROOM];
+        char path[POOL_STATE_PATH];
         struct record record;
         size_t len = strlen(entry->d_name);
         if (strncmp(entry->d_name, "login-", 6) != 0 || len < 5 ||
@@ -240,7 +185,7 @@ static const char *record_forbids(const struct record *record, const char *token
 
 kw_status pool_login_begin(const struct pool_login *login, const char **reason)
 {
-    char path[PATH_ROOM];
+    char path[POOL_STATE_PATH];
     uint8_t salt[SALT_LEN];
     struct record record;
     char pin[PRINT_HEX + 1], token[PRINT_HEX + 1];
@@ -283,7 +228,7 @@ kw_status pool_login_begin(const struct pool_login *login, const char **reason)
 
 kw_status pool_login_settle(const struct pool_login *login, enum pool_login_outcome outcome)
 {
-    char path[PATH_ROOM];
+    char path[POOL_STATE_PATH];
     struct record record;
     if (!path_of(path, login->state_dir, login->member)) {
         return KW_E_IO;

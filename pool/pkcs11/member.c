@@ -25,7 +25,8 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
 {
     const struct pool_config *pool = pool_config(member->pool);
     if (config->module == NULL || config->pin_file == NULL || pool->state_dir == NULL ||
-        config->hosts > POOL_P11_HOSTS_MAX || config->sessions > 1024) {
+        config->hosts > POOL_P11_HOSTS_MAX || config->sessions > 1024 ||
+        config->loaded_keys > POOL_WIRE_KEYS_MAX) {
         return KW_E_INPUT;
     }
     struct pool_p11 *p11 = calloc(1, sizeof(*p11));
@@ -44,6 +45,9 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
     }
     p11->room = kw_secret_alloc(POOL_CONTROL_MAX);
     kw_status status = p11->room == NULL ? KW_E_NOMEM : pool_p11_probe_create(p11);
+    if (status == KW_OK) {
+        status = pool_domain_check(p11->domain, pool_domain(member->pool));
+    }
     if (status != KW_OK) {
         destroy(member);
     }
@@ -79,6 +83,26 @@ static void stats(struct pool_member *member, struct pool_member_stats *out)
     pthread_mutex_unlock(&p11->lock);
 }
 
+static kw_status command(struct pool_member *member, enum pool_command command)
+{
+    struct pool_p11 *p11 = member->impl;
+    switch (command) {
+    case POOL_CMD_REPLACE:
+        if (pool_member_health(member) != POOL_HEALTH_MISMATCHED) {
+            return KW_E_CONFLICT;
+        }
+        atomic_store(&p11->join, true);
+        return KW_OK;
+    case POOL_CMD_SYNC:
+        pthread_mutex_lock(&p11->lock);
+        p11->forget_all = true;
+        pthread_mutex_unlock(&p11->lock);
+        return KW_OK;
+    default:
+        return KW_OK;
+    }
+}
+
 const struct pool_member_type pool_member_pkcs11 = {
     .kind = "pkcs11",
     .create = create,
@@ -93,4 +117,6 @@ const struct pool_member_type pool_member_pkcs11 = {
     .can = can,
     .supervise = pool_p11_supervise,
     .stats = stats,
+    .forget = pool_p11_forget,
+    .command = command,
 };

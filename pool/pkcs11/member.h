@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "pool/member.h"
+#include "pool/pkcs11/identity.h"
 #include "pool/pkcs11/wire.h"
 
 #define POOL_P11_HOSTS_MAX 16u
@@ -47,6 +48,7 @@ struct pool_p11_host {
     int64_t probe_sent_ns, next_probe_ns;
     bool probe_out, probe_late;
     unsigned probe_failures;
+    bool forget_all; /* it missed some words: it shall drop every key */
     uint64_t probe_id;
     uint8_t probe_plain[KW_AES_BLOCK_LEN], probe_expected[KW_AES_BLOCK_LEN];
     uint8_t *probe_in;
@@ -60,11 +62,18 @@ struct pool_p11 {
     pthread_mutex_t lock;
     unsigned serving; /* hosts that serve; under the lock */
 
+    /* keys that hosts may drop, under the lock; more than fit: all of them */
+    uint8_t forget[POOL_WIRE_FORGET_MAX][KW_KEY_ID_LEN];
+    unsigned forget_count;
+    bool forget_all;
+
+    _Atomic bool join; /* the next token under this name is to be joined, whatever it was before */
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
     /* the supervisor's */
     uint8_t *room; /* POOL_CONTROL_MAX bytes for control packets, secret memory */
     bool auth_failed, operator_allows;
+    char domain[2 * POOL_DOMAIN_CHECK_LEN + 1]; /* check value of this group's */
     int64_t pin_checked_ns;
     int64_t pin_ctime_ns;
     uint64_t pin_inode;
@@ -83,6 +92,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns);
  *  one, the member is LOST. Once per generation; later calls do nothing. */
 void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generation,
                         const char *why);
+/** Any thread: hosts drop this key soon. */
+void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
 
@@ -102,6 +113,13 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
 void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_ns);
 /** The login's outcome: settled in the record. */
 void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+/** The token is not the one that was joined under this name, or of another domain: only an operator
+ *  helps. */
+void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+/** The token serves: it is written down who the member is. */
+kw_status pool_p11_keep_identity(struct pool_p11 *p11);
+/** A host found another domain's mark on the token. */
+void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other);
 /** Is the PIN file another one than at the last login? */
 bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
 

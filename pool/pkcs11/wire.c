@@ -4,8 +4,10 @@
 
 #define LENGTH_BYTES     4
 #define SESSIONS_MAX     1024u
+#define DOMAIN_CHECK_MAX 64u
 #define REQUEST_OVERHEAD 128
 #define EXPONENT_MAX     8
+#define SANDBOX_COUNT    3u /* enum pool_sandbox */
 
 /* --- writer and reader: a bad step makes the whole record bad, checked once at the end ----------
  */
@@ -170,6 +172,23 @@ size_t pool_wire_request_size(const struct pool_wire_request *msg)
            msg->aad.len + msg->n.len + msg->e.len;
 }
 
+kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids)
+{
+    struct writer w = begin(out, POOL_WIRE_FORGET);
+    put_span(&w, ids, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids)
+{
+    struct reader r = open_body(body, POOL_WIRE_FORGET);
+    *ids = get_span(&r, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    if (ids->len % KW_KEY_ID_LEN != 0) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
 kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type)
 {
     struct writer w = begin(out, type);
@@ -331,6 +350,10 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
     put_int(&w, msg->sessions, 4);
     put_int(&w, msg->coalesce, 1);
+    put_int(&w, msg->sandbox, 1);
+    put_int(&w, msg->memory, 8);
+    put_int(&w, msg->files, 4);
+    put_int(&w, msg->loaded_keys, 4);
     return finish(&w);
 }
 
@@ -342,7 +365,11 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
     msg->coalesce = get_enum(&r, 1, 2) == 1;
-    if (msg->module.len == 0 || msg->sessions == 0) {
+    msg->sandbox = (uint8_t)get_enum(&r, 1, SANDBOX_COUNT);
+    msg->memory = get_int(&r, 8);
+    msg->files = (uint32_t)get_int(&r, 4);
+    msg->loaded_keys = get_enum(&r, 4, POOL_WIRE_KEYS_MAX + 1);
+    if (msg->module.len == 0 || msg->sessions == 0 || msg->loaded_keys == 0) {
         r.bad = true;
     }
     return closed(&r);
@@ -353,6 +380,8 @@ kw_status pool_wire_put_login(struct kw_buf *out, const struct pool_wire_login *
     struct writer w = begin(out, POOL_WIRE_LOGIN);
     put_span(&w, msg->pin, POOL_WIRE_PIN_MAX);
     put_span(&w, msg->wrapping_key, KC_DOMAIN_KEY_LEN);
+    put_span(&w, msg->domain, DOMAIN_CHECK_MAX);
+    put_int(&w, msg->join, 1);
     return finish(&w);
 }
 
@@ -361,7 +390,9 @@ kw_status pool_wire_get_login(struct kw_span body, struct pool_wire_login *msg)
     struct reader r = open_body(body, POOL_WIRE_LOGIN);
     msg->pin = get_span(&r, POOL_WIRE_PIN_MAX);
     msg->wrapping_key = get_span(&r, KC_DOMAIN_KEY_LEN);
-    if (msg->wrapping_key.len != KC_DOMAIN_KEY_LEN) {
+    msg->domain = get_span(&r, DOMAIN_CHECK_MAX);
+    msg->join = get_enum(&r, 1, 2) == 1;
+    if (msg->wrapping_key.len != KC_DOMAIN_KEY_LEN || msg->domain.len == 0) {
         r.bad = true;
     }
     return closed(&r);

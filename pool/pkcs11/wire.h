@@ -16,6 +16,8 @@
 #define POOL_WIRE_RECORD_MAX (2 * POOL_WIRE_DATA_MAX + 8192u) /* whole record with its length */
 #define POOL_WIRE_TEXT_MAX   1024u
 #define POOL_WIRE_PIN_MAX    256u
+#define POOL_WIRE_FORGET_MAX 256u   /* key ids of one record */
+#define POOL_WIRE_KEYS_MAX   65536u /* keys that a host may be told to keep loaded */
 
 enum pool_wire_type {
     /* data channel, gateway to host */
@@ -28,6 +30,7 @@ enum pool_wire_type {
     POOL_WIRE_CONFIG,  /* with the lock file's descriptor */
     POOL_WIRE_LOGIN,   /* PIN and member wrapping key */
     POOL_WIRE_CHANNEL, /* with the host's end of a data channel */
+    POOL_WIRE_FORGET,  /* keys that are not wanted any more */
     /* control, host to gateway */
     POOL_WIRE_LOCKED, /* the token store's lock is held; module calls begin */
     POOL_WIRE_HELLO,
@@ -82,12 +85,18 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
-    bool coalesce; /* many key wraps may run as one */
+    bool coalesce;   /* many key wraps may run as one */
+    uint8_t sandbox; /* enum pool_sandbox */
+    uint64_t memory; /* limits of the host: bytes of address space, descriptors; 0: none */
+    uint32_t files;
+    uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
 };
 
 struct pool_wire_login {
     struct kw_span pin;
     struct kw_span wrapping_key; /* 32 bytes */
+    struct kw_span domain;       /* check value of the security domain, 1 to 64 bytes of text */
+    bool join;                   /* the token is to take this domain, whatever it had before */
 };
 
 struct pool_wire_hello {
@@ -105,9 +114,12 @@ struct pool_wire_ready {
 };
 
 enum pool_wire_stage {
+    POOL_WIRE_STAGE_SANDBOX,
     POOL_WIRE_STAGE_MODULE,
+    POOL_WIRE_STAGE_INITIALIZE,
     POOL_WIRE_STAGE_TOKEN,
     POOL_WIRE_STAGE_DOMAIN,
+    POOL_WIRE_STAGE_MISMATCH, /* the token belongs to another domain; reason: its check value */
     POOL_WIRE_STAGE_RUN,
     POOL_WIRE_STAGE_COUNT
 };
@@ -142,6 +154,8 @@ KW_MUST_CHECK kw_status pool_wire_put_logged_in(struct kw_buf *out,
 KW_MUST_CHECK kw_status pool_wire_put_ready(struct kw_buf *out, const struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_put_failed(struct kw_buf *out,
                                              const struct pool_wire_failed *msg);
+/** `ids`: whole key ids, one after the other, at most POOL_WIRE_FORGET_MAX; none: every key. */
+KW_MUST_CHECK kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids);
 /** A record of the type alone: CHANNEL, LOCKED. */
 KW_MUST_CHECK kw_status pool_wire_put_plain(struct kw_buf *out, enum pool_wire_type type);
 
@@ -158,6 +172,7 @@ KW_MUST_CHECK kw_status pool_wire_get_logged_in(struct kw_span body,
                                                 struct pool_wire_logged_in *msg);
 KW_MUST_CHECK kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg);
+KW_MUST_CHECK kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids);
 KW_MUST_CHECK kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type);
 
 /** Bytes that a request's record takes at most. */

@@ -18,7 +18,7 @@ class AllDown(FaultCase):
         return answer, time.monotonic() - began
 
     def outage(self, seconds, **how):
-        """Both tokens are gone for a while. Gives the longest refusal and how long service took."""
+        """Both tokens are gone for a while: quick refusals, then service soon after one is back."""
         starts = {name: plan.initializes for name, plan in self.server.plans.items()}
         for plan in self.server.plans.values():
             plan.set(*how.get("rules", ()), **how.get("settings", {}))
@@ -37,7 +37,6 @@ class AllDown(FaultCase):
             tries = plan.initializes - starts[name]
             self.assertLessEqual(tries, seconds + 3, "more than one start a second")
             self.assertGreaterEqual(tries, 1)
-        self.assertFalse(self.server.status()["can_serve"] if "can_serve" in self.server.status() else False)
         back = time.monotonic()
         self.server.plans["hsm-b"].set(removed=None)
         while self.sign()[0].status != 200:
@@ -49,10 +48,9 @@ class AllDown(FaultCase):
         print(f"\n    {len(times)} refusals, p99 {slow * 1000:.1f} ms; back after {took:.2f} s", flush=True)
         self.assertLess(slow, 0.05)
         self.assertLess(took, 5.0)
-        until_all = time.monotonic()
         self.server.plans["hsm-a"].set(removed=None)
-        self.server.wait_serving(self.labels, 70)
-        return until_all
+        self.server.recover("hsm-a")  # its own waits are long again, now that the other one serves
+        self.server.wait_serving(self.labels)
 
     def test_tokens_removed(self):
         self.outage(6, settings={"removed": 1})

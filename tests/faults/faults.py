@@ -307,7 +307,7 @@ class FaultCase(unittest.TestCase):
     """Two members, hsm-a misbehaves; hsm-b is well and must carry the clients."""
 
     labels = ["hsm-a", "hsm-b"]
-    group = "  recovery: { retries: -1, interval: 200ms }\n"
+    group = "  recovery: { retries: -1, interval: 100ms }\n"
     options = {}
 
     @classmethod
@@ -324,7 +324,8 @@ class FaultCase(unittest.TestCase):
             plan.set()
         for label in self.labels:  # its count of failures, and with it the waits, begin anew
             self.server.recover(label)
-        self.server.wait_serving(self.labels)
+        for label in self.labels:
+            self.server.wait_health(label, "warming", "up")
 
     def tearDown(self):
         for plan in self.server.plans.values():

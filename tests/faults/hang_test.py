@@ -14,7 +14,7 @@ class Hang(FaultCase):
         process = self.server.process.pid
         before = resources(process)
         host = self.server.host_pid("hsm-a")
-        clients = self.clients()
+        clients = self.clients(threads=16)
         time.sleep(0.5)
         slot = self.bad.set(f"{rule} times={times}")
         self.server.wait_health("hsm-a", "suspect", "down")

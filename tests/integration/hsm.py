@@ -37,12 +37,14 @@ class Tokens:
 class Group(Server):
     """`keyward serve -c FILE` with one pkcs11 member for each token; `standby` names some of them."""
 
-    def __init__(self, labels, standby=(), limits="", group="", tls_from_dev=True):
+    def __init__(self, labels, standby=(), limits="", group="", member="", module=MODULE,
+                 tls_from_dev=True):
         super().__init__()
         self.tokens = Tokens(self.folder / "hsm", labels)
         self.standby = standby
+        self.module = module
         self.config = self.folder / "keyward.yaml"
-        self.limits, self.group = limits, group
+        self.limits, self.group, self.member = limits, group, member
         self._dev_files()
 
     def _dev_files(self):
@@ -61,8 +63,8 @@ class Group(Server):
 
     def _write_config(self):
         members = "".join(
-            f"    - {{ name: {label}, type: pkcs11, module: {MODULE}, token: {label}, pin_file: "
-            f"{self.tokens.pin_file}{', standby: true' if label in self.standby else ''} }}\n"
+            f"    - {{ name: {label}, type: pkcs11, module: {self.module}, token: {label}, pin_file: "
+            f"{self.tokens.pin_file}{', standby: true' if label in self.standby else ''}{self.member} }}\n"
             for label in self.tokens.labels)
         self.config.write_text(
             f"data: {self.data}\n"

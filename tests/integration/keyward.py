@@ -1,6 +1,7 @@
 """The real program in a folder of its own, and a small client for it (standard library only)."""
 
 import base64
+import copy
 import http.client
 import json
 import os
@@ -101,6 +102,12 @@ class Server:
         if self.connection:
             self.connection.close()
         self.connection = None
+
+    def clone(self):
+        """The same gateway over a connection of its own, for another thread."""
+        other = copy.copy(self)
+        other.connection = None
+        return other
 
     def connect(self):
         return http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=60)

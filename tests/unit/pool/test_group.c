@@ -508,7 +508,10 @@ static void the_budget_holds_back_a_storm(void **state)
     start(2);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[100];
-    /* every attempt is held; then the first half fails while both members stay in the group */
+    /* every attempt is held; then the first half fails while both members stay in the group and
+     * neither is any better than the other */
+    pool_member_transition(&pool->members[0], POOL_EV_LATE, "t");
+    pool_member_transition(&pool->members[1], POOL_EV_LATE, "t");
     script(0, FAKE_HOLD);
     script(1, FAKE_HOLD);
     for (unsigned i = 0; i < 100; i++) {
@@ -533,6 +536,30 @@ static void the_budget_holds_back_a_storm(void **state)
     fake_release(&fakes[1]);
     pool_port_run(port);
     assert_int_equal(pool->budget_out, 0); /* all given back */
+    pool_key_unref(key);
+}
+
+static void what_a_refusing_member_had_moves_on(void **state)
+{
+    (void)state;
+    start(2);
+    struct pool_key *key = make_key(oct_key, true);
+    static struct call calls[200];
+    script(0, FAKE_HOLD);
+    for (unsigned i = 0; i < 200; i++) {
+        prepare(&calls[i], key, KW_KIND_SIGN, KW_ALG_HS256);
+        assert_int_equal(pool_submit(port, &calls[i].op), KW_OK);
+    }
+    pool_port_run(port);
+    assert_true(fakes[0].held > 60);
+    fake_release(&fakes[0]); /* nobody's proven fault, but all of them */
+    pool_port_run(port);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(calls[i].done, 1);
+        assert_int_equal(calls[i].op.lane.status, KW_OK);
+        assert_string_equal(calls[i].op.served_by, "m1");
+    }
+    assert_int_equal(pool_member_health(&pool->members[0]), POOL_HEALTH_SUSPECT);
     pool_key_unref(key);
 }
 
@@ -950,6 +977,7 @@ int main(void)
         TEST(unsupported_looks_for_one_that_can),
         TEST(deadlines_end_attempts),
         TEST(the_budget_holds_back_a_storm),
+        TEST(what_a_refusing_member_had_moves_on),
         TEST(all_that_a_lost_member_had_moves_on),
         TEST(total_loss_answers_at_once_and_ends),
         TEST(members_that_still_start_are_unavailable),

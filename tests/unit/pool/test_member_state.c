@@ -217,6 +217,32 @@ static void waits_grow_to_a_minute(void **state)
     assert_in_range(member->next_retry_ns - kw_now_ns(), KW_S(50), KW_S(70));
 }
 
+static void nobody_waits_long_while_nobody_serves(void **state)
+{
+    (void)state;
+    struct pool_member *other = &pool.members[1];
+    *other = (struct pool_member){.pool = &pool, .index = 1};
+    pool_member_init_state(other, POOL_ROLE_ACTIVE, POOL_HEALTH_UP);
+    pool.member_count = 2;
+    pool.config.recovery_retries = -1;
+    pool.config.recovery_interval_ns = KW_S(1);
+    pool_member_transition(member, POOL_EV_LOST, "t");
+    for (unsigned i = 0; i < 40; i++) {
+        assert_true(pool_member_retry_due(member, member->next_retry_ns, NULL));
+        pool_member_transition(member, POOL_EV_LOST, "t");
+    }
+    assert_false(pool_member_retry_due(member, member->failed_ns + KW_S(3), NULL));
+    pool_member_transition(other, POOL_EV_LOST, "t");
+    int64_t next;
+    assert_false(pool_member_retry_due(member, member->failed_ns + KW_MS(1900), &next));
+    assert_in_range(next - member->failed_ns, KW_MS(1900), KW_MS(2100));
+    assert_true(pool_member_retry_due(member, member->failed_ns + KW_MS(2100), NULL));
+    /* a limited count is not used up faster */
+    pool.config.recovery_retries = 1000;
+    pool_member_transition(member, POOL_EV_LOST, "t");
+    assert_false(pool_member_retry_due(member, member->failed_ns + KW_S(3), NULL));
+}
+
 static void recovery_off_waits_for_the_operator(void **state)
 {
     (void)state;
@@ -295,6 +321,7 @@ int main(void)
         cmocka_unit_test_setup(accepts_has_this_truth_table, setup),
         cmocka_unit_test_setup(recovery_is_paced_and_counted, setup),
         cmocka_unit_test_setup(waits_grow_to_a_minute, setup),
+        cmocka_unit_test_setup(nobody_waits_long_while_nobody_serves, setup),
         cmocka_unit_test_setup(recovery_off_waits_for_the_operator, setup),
         cmocka_unit_test_setup(a_flapping_member_keeps_its_count, setup),
         cmocka_unit_test_setup(weight_grows_over_slow_start, setup),

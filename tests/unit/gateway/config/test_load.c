@@ -106,19 +106,20 @@ static void test_minimal(void **state)
 static void test_whole(void **state)
 {
     (void)state;
-    struct gw_config *config =
-        load("data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
-             "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
-             "store: { engine: sqlite }\n"
-             "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: on\n"
-             "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  members:\n"
-             "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
-             " pin_file: a.pin, sessions: 4, hosts: 2, coalesce: off, standby: true, role: user }\n"
-             "    - { name: soft, type: core, opens_hsm_keys: true }\n"
-             "auth: { tokens: t.json }\n"
-             "limits: { rate: 250, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
-             " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
-             " handshake_timeout: 4s, drain: 5s }\n");
+    struct gw_config *config = load(
+        "data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
+        "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
+        "store: { engine: sqlite }\n"
+        "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: on\n"
+        "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  min_copies: 1\n  members:\n"
+        "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
+        " pin_file: a.pin, sessions: 4, hosts: 2, coalesce: off, loaded_keys: 64, standby: true, "
+        "role: user }\n"
+        "    - { name: soft, type: core, opens_hsm_keys: true }\n"
+        "auth: { tokens: t.json }\n"
+        "limits: { rate: 250, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
+        " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
+        " handshake_timeout: 4s, drain: 5s }\n");
     assert_non_null(config);
     assert_int_equal(config->member_count, 2);
     const struct pool_member_config *hsm = &config->members[0];
@@ -139,6 +140,8 @@ static void test_whole(void **state)
     assert_true(config->hedge);
     assert_true(config->members[0].coalesce_off);
     assert_int_equal(config->limits.rate, 250);
+    assert_int_equal(config->min_copies, 1);
+    assert_int_equal(config->members[0].loaded_keys, 64);
     assert_int_equal(config->limits.max_body, 1024);
     assert_int_equal(config->limits.handshake_timeout_ms, 4000);
     assert_int_equal(config->limits.drain_ms, 5000);
@@ -179,8 +182,8 @@ static void test_several_at_once(void **state)
         "4: loops: found \"x\"; allowed: a whole number from 0 to 4294967295",
         "7: group.members[0].type: found \"hsm\"; allowed: pkcs11, core, remote",
         "8: group.members[1].pinfile: unknown field; did you mean \"pin_file\"? allowed: name, "
-        "type, module, token, serial, pin_file, role, sessions, hosts, coalesce, standby, "
-        "opens_hsm_keys, "
+        "type, module, token, serial, pin_file, role, sandbox, rlimits, sessions, hosts, "
+        "coalesce, loaded_keys, standby, opens_hsm_keys, "
         "probe, url, token_file, ca",
     };
     refused(MINIMAL "loops: x\ngroup:\n  members:\n    - { name: a, type: hsm }\n"
@@ -214,6 +217,11 @@ static void test_members(void **state)
                 "security officer)");
     refused_one(MEMBER(PKCS11 ", pin_file: a.pin, sessions: 0"),
                 "6: group.members[0].sessions: found 0; allowed: 1 to 256");
+    refused_one(MEMBER(PKCS11 ", pin_file: a.pin, loaded_keys: 0"),
+                "6: group.members[0].loaded_keys: found 0; allowed: 1 to 65536");
+    refused_one(MINIMAL "group:\n  min_copies: 3\n  members:\n    - { name: a, type: core, "
+                        "opens_hsm_keys: true }\n",
+                "5: group.min_copies: found 3; allowed: 1 to 1");
     refused_one(MEMBER("remote, url: \"https://x\""),
                 "6: group.members[0].type: found \"remote\", which is not available in this "
                 "version; allowed: pkcs11, core");

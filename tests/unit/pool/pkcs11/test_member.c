@@ -465,10 +465,9 @@ static void evicted_keys_are_sent_again(void **state)
     (void)state;
     struct bench bench;
     struct pool_member_config members[] = {member_of("tok-a", pin_a)};
-    setenv("KEYWARD_HOST_KEYS", "2", 1);
+    members[0].loaded_keys = 2;
     bench_open(&bench, members, 1, KW_S(5), KW_S(30));
     await_serving(&bench, "tok-a");
-    unsetenv("KEYWARD_HOST_KEYS");
     struct pool_key *keys[5];
     for (int i = 0; i < 5; i++) {
         keys[i] = generate(&bench, KW_KTY_EC, 0, KW_CURVE_P256);

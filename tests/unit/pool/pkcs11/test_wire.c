@@ -8,6 +8,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire.h"
+#include "pool/pool.h"
 
 static uint8_t room[POOL_WIRE_RECORD_MAX];
 
@@ -48,10 +49,17 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
         .id = 3,
         .pub = {.kty = KW_KTY_EC, .curve = KW_CURVE_P521, .bits = 521, .coord_len = 66},
         .blob = kw_span_str("made")};
-    struct pool_wire_config config = {kw_span_str("/lib/module.so"), kw_span_str("label"),
-                                      kw_span_of(NULL, 0), 8, true};
+    struct pool_wire_config config = {.module = kw_span_str("/lib/module.so"),
+                                      .token_label = kw_span_str("label"),
+                                      .sessions = 8,
+                                      .coalesce = true,
+                                      .sandbox = POOL_SANDBOX_STRICT,
+                                      .memory = 1ull << 40,
+                                      .files = 99,
+                                      .loaded_keys = 256};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
-    struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key))};
+    struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
+                                    kw_span_str("0123456789abcdef"), true};
     struct pool_wire_hello hello = {.flags = 0x40du,
                                     .label = "a",
                                     .serial = "0123456789abcdef",
@@ -69,6 +77,7 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     assert_int_equal(pool_wire_put_login(out, &login), KW_OK);
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_CHANNEL), KW_OK);
     assert_int_equal(pool_wire_put_plain(out, POOL_WIRE_LOCKED), KW_OK);
+    assert_int_equal(pool_wire_put_forget(out, kw_span_of(key, 32)), KW_OK);
     assert_int_equal(pool_wire_put_hello(out, &hello), KW_OK);
     assert_int_equal(pool_wire_put_logged_in(out, &logged_in), KW_OK);
     assert_int_equal(pool_wire_put_ready(out, &ready), KW_OK);
@@ -94,6 +103,7 @@ static kw_status decode(struct kw_span body)
         struct pool_wire_ready ready;
         struct pool_wire_failed bad;
         uint64_t id;
+        struct kw_span ids;
     } msg;
     switch (pool_wire_type_of(body)) {
     case POOL_WIRE_REQUEST: {
@@ -122,6 +132,11 @@ static kw_status decode(struct kw_span body)
         return pool_wire_get_config(body, &msg.config);
     case POOL_WIRE_LOGIN:
         return pool_wire_get_login(body, &msg.login);
+    case POOL_WIRE_FORGET: {
+        kw_status status = pool_wire_get_forget(body, &msg.ids);
+        assert_true(status != KW_OK || msg.ids.len % KW_KEY_ID_LEN == 0);
+        return status;
+    }
     case POOL_WIRE_HELLO:
         return pool_wire_get_hello(body, &msg.hello);
     case POOL_WIRE_LOGGED_IN:
@@ -164,7 +179,7 @@ static void each_truncation_is_refused(void **state)
     struct kw_span bodies[16];
     size_t count;
     all_records(&out, bodies, &count);
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 13);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(decode(bodies[i]), KW_OK);
         for (size_t len = 1; len < bodies[i].len; len++) {
@@ -256,7 +271,8 @@ static void encoders_keep_to_room_and_bounds(void **state)
     msg = sample_request();
     msg.blob = kw_span_of(room, KC_BLOB_MAX + 1);
     assert_int_equal(pool_wire_put_request(&out, &msg), KW_E_TOO_LARGE);
-    struct pool_wire_login login = {kw_span_str("1"), kw_span_of(small, 31)};
+    struct pool_wire_login login = {kw_span_str("1"), kw_span_of(small, 31), kw_span_str("d"),
+                                    false};
     assert_int_equal(pool_wire_put_login(&out, &login), KW_OK);
     struct kw_span stream = kw_span_of(room + 7, out.len - 7), body;
     assert_int_equal(pool_wire_next(&stream, &body), KW_OK);
