@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/auth/rate.h"
 #include "gateway/config/dev_files.h"
 #include "gateway/config/durable.h"
 #include "gateway/domain.h"
@@ -29,6 +30,7 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
                                .member_count = config->member_count,
                                .workers = config->workers,
                                .queue_max = config->queue_max,
+                               .hedge = config->hedge,
                                .min_copies = config->min_copies,
                                .soft_deadline_ns = config->soft_deadline_ns,
                                .hard_deadline_ns = config->hard_deadline_ns,
@@ -113,6 +115,13 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         return status;
     }
     KW_TRY(build_auth(app, error, error_len));
+    if (config->limits.rate > 0) {
+        app->rate = gw_rate_create(config->limits.rate);
+        if (!app->rate) {
+            snprintf(error, error_len, "out of memory");
+            return KW_E_NOMEM;
+        }
+    }
     app->loop_count = choose_loops(config);
     app->metrics = gw_metrics_create(app->loop_count);
     if (!app->metrics) {
@@ -187,7 +196,8 @@ void gw_app_destroy(struct gw_app *app)
     for (unsigned i = 0; i < app->loop_count; i++)
         gw_loop_destroy(app->loops[i]);
     if (app->auth)
-        gw_auth_destroy(app->auth);
+        gw_rate_destroy(app->rate);
+    gw_auth_destroy(app->auth);
     if (app->vault)
         vault_destroy(app->vault);
     pool_destroy(app->pool);

@@ -26,6 +26,7 @@ struct gw_app {
     struct pool *pool;
     struct vault *vault;
     struct gw_auth *auth;
+    struct gw_rate *rate; /* NULL: no limit */
     struct gw_metrics *metrics;
     struct gw_listener_set *listeners;
     struct gw_loop *loops[GW_MAX_LOOPS];

@@ -6,6 +6,7 @@
 #include "crypto/base/secret.h"
 #include "pool/budget.h"
 #include "pool/check.h"
+#include "pool/hedge.h"
 #include "pool/key.h"
 #include "pool/member_state.h"
 #include "pool/shape.h"
@@ -60,6 +61,13 @@ static double score(const struct pool_member *member, const struct pool_op *op, 
     int64_t load = atomic_load_explicit(&member->load_ns, memory_order_relaxed);
     double work = (double)(load > 0 ? load : 0) + cost_on(member, op);
     return work / parallel(member) / pool_member_weight(member, now_ns);
+}
+
+double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
+                              const struct pool_op *op)
+{
+    double cost = cost_on(member, op), expected = score(member, op, port->now_ns);
+    return expected > cost ? expected : cost;
 }
 
 static struct pool_member *nth_of(struct pool *pool, uint64_t mask, unsigned n)
@@ -148,6 +156,7 @@ void pool_group_assign(struct pool_op *op, struct pool_member *member)
     }
     pool_op_set_state(op, POOL_OP_SERVING);
     port->dirty |= (uint64_t)1 << member->index;
+    pool_hedge_watch(op, member);
     member->type->submit(member, port->links[member->index], op);
 }
 
@@ -172,12 +181,22 @@ static void observe(struct pool_member *member, const struct pool_op *op)
     atomic_store_explicit(&member->service_ns[op->shape], (uint32_t)next, memory_order_relaxed);
 }
 
-/* The attempt is over, whatever came of it: take it off the member's account. */
-static void settle(struct pool_member *member, struct pool_op *op, bool done)
+void pool_member_unload(struct pool_member *member, uint32_t expected_ns)
 {
     atomic_fetch_sub_explicit(&member->in_flight, 1, memory_order_relaxed);
+    if (expected_ns > 0) {
+        atomic_fetch_sub_explicit(&member->load_ns, expected_ns, memory_order_relaxed);
+    }
+}
+
+/* The attempt is over, whatever came of it: take it off the member's account. */
+static void settle(struct pool_member *member, struct pool_op *op, bool done, bool runs_on)
+{
+    pool_hedge_unwatch(op, done);
+    if (!runs_on) {
+        pool_member_unload(member, op->expected_ns);
+    }
     if (member != pool_core(op->port->pool)) {
-        atomic_fetch_sub_explicit(&member->load_ns, op->expected_ns, memory_order_relaxed);
         /* an error that comes back at once says nothing of speed; one that comes late does */
         if (done || op->port->now_ns - op->sent_ns > (int64_t)op->expected_ns) {
             observe(member, op);
@@ -188,6 +207,13 @@ static void settle(struct pool_member *member, struct pool_op *op, bool done)
         pool_budget_give(&op->port->pool->budget_out);
         op->flags &= (uint8_t)~POOL_OP_CHARGED;
     }
+}
+
+void pool_group_abandon(struct pool_op *op)
+{
+    struct pool_member *member = op->serving;
+    bool runs_on = member->type->abandon(member, op->port->links[member->index], op);
+    settle(member, op, false, runs_on);
 }
 
 void pool_group_finish(struct pool_op *op, kw_status status)
@@ -295,9 +321,12 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
 static void redirect(struct pool_op *op, struct pool_member *from, enum pool_verdict verdict,
                      const char *reason)
 {
+    forget_result(op);
+    if (pool_hedge_failed(op)) {
+        return;
+    }
     kw_status why = KW_E_UNAVAILABLE;
     struct pool_member *next = successor(op, from, verdict, &why);
-    forget_result(op);
     if (next == NULL && op->lane.kind == KW_KIND_RANDOM && why != KW_E_DEADLINE &&
         !op->port->closing) {
         next = pool_core(op->port->pool);
@@ -316,6 +345,11 @@ static void redirect(struct pool_op *op, struct pool_member *from, enum pool_ver
     pool_group_assign(op, next);
 }
 
+void pool_group_retry(struct pool_op *op, struct pool_member *from)
+{
+    redirect(op, from, POOL_VERDICT_OTHER_FREE, "both attempts failed");
+}
+
 /* ---- the end of an attempt
  * -------------------------------------------------------------------------- */
 
@@ -331,7 +365,9 @@ static void succeed(struct pool_op *op, struct pool_member *member)
     }
     op->served_by = member->config.name;
     op->served_on = (uint64_t)1 << member->index;
-    pool_group_finish(op, op->lane.status);
+    if (pool_hedge_answered(op)) {
+        pool_group_finish(op, op->lane.status);
+    }
 }
 
 /* Nobody's proven fault, but no service either: one that goes on like this is asked last, until its
@@ -364,7 +400,7 @@ static void answered_wrong(struct pool_op *op, struct pool_member *member, const
 void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_verdict verdict,
                     const char *reason)
 {
-    settle(member, op, verdict == POOL_VERDICT_DONE);
+    settle(member, op, verdict == POOL_VERDICT_DONE, false);
     switch (verdict) {
     case POOL_VERDICT_DONE:
         if (op->lane.status == KW_OK && pool_check_wanted(op, member)) {
@@ -403,7 +439,9 @@ void pool_group_checked(struct pool_op *op, kw_status verdict)
     }
     if (verdict != KW_E_CRYPTO) {
         forget_result(op); /* unverified is not fit to leave */
-        pool_group_finish(op, verdict);
+        if (!pool_hedge_failed(op)) {
+            pool_group_finish(op, verdict);
+        }
         return;
     }
     answered_wrong(op, member, "an answer did not verify");
@@ -460,6 +498,7 @@ static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t exc
     op->tried = op->avoid | excluded;
     op->attempts = 0;
     op->flags = 0;
+    op->hedge = NULL;
     op->expected_ns = 0;
     op->submitted_ns = kw_now_ns();
     port->now_ns = op->submitted_ns;

@@ -13,6 +13,18 @@ void pool_group_finish(struct pool_op *op, kw_status status);
  *  not be checked, and the operation ends with that. Port's thread. */
 void pool_group_checked(struct pool_op *op, kw_status verdict);
 
+/** The operation goes to another member than `from`, or ends when there is none. Its attempts have
+ *  failed. Port's thread. */
+void pool_group_retry(struct pool_op *op, struct pool_member *from);
+
+/** Takes an attempt that is under way from its member (a kind that can `abandon`). Port's thread.
+ */
+void pool_group_abandon(struct pool_op *op);
+
+/** Expected time until `member` would have answered `op`, in ns, slow start included. */
+double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
+                              const struct pool_op *op);
+
 /** Chooses among the members for `op`; NULL with the reason in `why`. Port's thread. */
 struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
                                       kw_status *why);

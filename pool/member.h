@@ -77,6 +77,11 @@ struct pool_member_type {
     void (*detach)(struct pool_member *member, struct pool_port *port, void *link);
     /** Port's thread. Takes the op; it comes back through pool_op_return exactly once. */
     void (*submit)(struct pool_member *member, void *link, struct pool_op *op);
+    /** Port's thread: lets go of an op that submit took and that has not come back. It will not
+     *  come back, and nothing writes to its buffers any more. True: the work itself goes on where
+     *  it runs, and the kind calls pool_member_unload for it when that ends. NULL: the kind cannot
+     *  let go, and its operations are never hedged. */
+    bool (*abandon)(struct pool_member *member, void *link, struct pool_op *op);
     /** Port's thread, end of turn: send what submit gathered. May be NULL. */
     void (*flush)(struct pool_member *member, void *link);
     /** Port's thread: a descriptor that the link registered with pool_port_watch is ready. */
@@ -151,6 +156,10 @@ bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *
  *  checks cheap-to-check results, and finishes the op or sends it elsewhere. */
 void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_verdict verdict,
                     const char *reason);
+
+/** The work of an abandoned op has ended: takes `expected_ns` (what the op had there) off the
+ *  member's account. Any thread. */
+void pool_member_unload(struct pool_member *member, uint32_t expected_ns);
 
 /** Any thread: hands an op that a worker finished back to its port and wakes the port once.
  *  The port then calls pool_op_return(DONE) for it. */

@@ -9,6 +9,7 @@ struct pool_key;
 struct pool_op;
 struct pool_port;
 struct pool_member;
+struct pool_hedge;
 
 /** What a GENERATE gives back; the caller provides the room (`generated`). */
 struct pool_generated {
@@ -63,6 +64,9 @@ struct pool_op {
     int64_t ahead_ns;            /* the member's load when this operation joined it */
     int64_t submitted_ns;
     int64_t sent_ns;
-    uint64_t wire_id;  /* id within a member's channel */
-    void *member_data; /* the serving member's, while in flight */
+    uint64_t wire_id;                        /* id within a member's channel */
+    void *member_data;                       /* the serving member's, while in flight */
+    struct pool_hedge *hedge;                /* the second attempt beside this one, or NULL */
+    struct pool_op *hedge_next, *hedge_prev; /* waiting to be sent twice */
+    int64_t hedge_due_ns;
 };

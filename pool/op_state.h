@@ -12,8 +12,13 @@ enum pool_op_state {
     POOL_OP_STATE_COUNT
 };
 
-#define POOL_OP_INTERNAL 1u /* the pool's own (a check): no statistics, no queue limit */
-#define POOL_OP_CHARGED  2u /* holds one unit of the retry budget */
+#define POOL_OP_INTERNAL 1u  /* the pool's own (a check): no statistics, no queue limit */
+#define POOL_OP_CHARGED  2u  /* holds one unit of the retry budget */
+#define POOL_OP_TWIN     4u  /* the second attempt of a hedged operation; its owner is the hedge */
+#define POOL_OP_WATCHED  8u  /* in the list of those that may be hedged */
+#define POOL_OP_HEDGED   16u /* was sent twice: once is enough */
+#define POOL_OP_PARKED   32u /* its own attempt failed; the twin is still under way */
+#define POOL_OP_HELD     64u /* has its answer; the twin's check still reads the caller's buffers */
 
 /** Moves `op` to `next`; an edge that is not listed is a bug and aborts. Port's thread. */
 void pool_op_set_state(struct pool_op *op, enum pool_op_state next);

@@ -34,6 +34,7 @@ struct pool_member_config {
     const char *pin_file;     /* read when a host starts; mode must not allow others */
     unsigned sessions;        /* parallel sessions per host; default 8 */
     unsigned hosts;           /* host processes; default 1 */
+    bool coalesce_off;        /* never run many key wraps as one, however quick that is */
     unsigned loaded_keys;     /* keys a host keeps loaded; the least recently used goes; 0: 256 */
     /* remote: another keyward or any Key-Vault-compatible endpoint */
     const char *url;        /* as pool_remote_url_check allows */
@@ -50,10 +51,11 @@ struct pool_member_config {
 struct pool_config {
     const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
     size_t member_count;
-    unsigned workers;             /* crypto worker threads of the core; 0: one per processor */
-    unsigned queue_max;           /* operations waiting per member; 0: 4096 */
-    int64_t soft_deadline_ns;     /* a member's answer is given up and failed over after; 0: 2 s */
-    int64_t hard_deadline_ns;     /* a silent host is killed after; 0: 20 s */
+    unsigned workers;         /* crypto worker threads of the core; 0: one per processor */
+    unsigned queue_max;       /* operations waiting per member; 0: 4096 */
+    int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
+    int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
+    bool hedge; /* send an operation to a second member after the group's 95th percentile */
     int recovery_retries;         /* 0 off, -1 for ever, N */
     int64_t recovery_interval_ns; /* first wait; doubles to 60 s, with jitter; 0: 1 s */
     unsigned min_copies; /* members on which a new HSM key must have worked; 0: 2, or 1 in a group

@@ -37,7 +37,7 @@ struct pool {
     struct core_engine *engine; /* of every core member */
 
     _Atomic int64_t budget_out; /* retries under way that took from the budget */
-    _Atomic uint64_t failovers, retries, wrong_answers, unlisted_events;
+    _Atomic uint64_t failovers, retries, hedges, wrong_answers, unlisted_events;
 
     pthread_mutex_t state_lock; /* members' health word and texts */
 

@@ -12,6 +12,7 @@
 #include "crypto/base/clock.h"
 #include "pool/check.h"
 #include "pool/group.h"
+#include "pool/hedge.h"
 #include "pool/stats.h"
 
 #define EVENTS_PER_TURN 32
@@ -76,6 +77,7 @@ static kw_status attach_all(struct pool_port *port)
 static void free_port(struct pool_port *port)
 {
     pool_check_free_all(port);
+    pool_hedge_free_all(port);
     close_fd(port->timer_fd);
     close_fd(port->event_fd);
     close_fd(port->epoll_fd);
@@ -92,7 +94,7 @@ static struct pool_port *alloc_port(struct pool *pool)
     }
     port->pool = pool;
     port->epoll_fd = port->event_fd = port->timer_fd = -1;
-    port->armed_ns = port->expire_ns = port->deadline_ns = INT64_MAX;
+    port->armed_ns = port->expire_ns = port->deadline_ns = port->hedge_ns = INT64_MAX;
     port->now_ns = kw_now_ns();
     /* the choice needs spread, not secrecy */
     port->random = (uint64_t)port->now_ns * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)port;
@@ -392,6 +394,7 @@ static void expire_links(struct pool_port *port)
 static void arm_timer(struct pool_port *port)
 {
     int64_t wanted = port->expire_ns < port->deadline_ns ? port->expire_ns : port->deadline_ns;
+    wanted = port->hedge_ns < wanted ? port->hedge_ns : wanted;
     if (wanted >= port->armed_ns) {
         return; /* it fires earlier, and then looks again */
     }
@@ -443,6 +446,7 @@ void pool_port_run(struct pool_port *port)
     take_posted(port);
     run_calls(port);
     expire_links(port);
+    pool_hedge_run(port);
     for (unsigned round = 0;
          round < ROUNDS_PER_TURN && (port->dirty != 0 || port->done_first != NULL); round++) {
         flush_links(port);

@@ -7,6 +7,15 @@
 #include "pool/pool_impl.h"
 
 struct pool_check;
+struct pool_hedge;
+
+/** What a port knows of the speed of one shape, and the operations of it that may be hedged. */
+#define POOL_HEDGE_BUCKETS 128
+struct pool_hedge_shape {
+    struct pool_op *first, *last; /* by due moment */
+    int64_t delay_ns;             /* the 95th percentile; 0: not known yet */
+    uint32_t total, counts[POOL_HEDGE_BUCKETS];
+};
 
 struct pool_port_watch {
     int fd;
@@ -46,7 +55,12 @@ struct pool_port {
 
     struct pool_counters *counters; /* per member */
     struct pool_check *checks_free;
-    uint64_t random; /* state of the choice's generator */
+
+    struct pool_hedge *hedges_free;
+    double hedge_tokens; /* operations that may be sent twice now */
+    int64_t hedge_ns;    /* next moment one is due; INT64_MAX: none */
+    struct pool_hedge_shape hedge_shapes[KC_SHAPE_COUNT + 1]; /* the last: no shape, never used */
+    uint64_t random;                                          /* state of the choice's generator */
 };
 
 /** While anything is in flight, links' expire runs at least this often. */

@@ -129,6 +129,7 @@ void pool_stats_read(struct pool *pool, struct pool_stats *out)
     out->can_serve = out->members_up > 0;
     out->failovers = read_one(&pool->failovers);
     out->retries = read_one(&pool->retries);
+    out->hedges = read_one(&pool->hedges);
     out->wrong_answers = read_one(&pool->wrong_answers);
     core_engine_stats(pool->engine, out);
 }

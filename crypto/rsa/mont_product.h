@@ -7,6 +7,13 @@
 
 #include "crypto/rsa/mont.h"
 
+#ifndef KC_UNROLL
+#define KC_UNROLL
+#endif
+#ifndef KC_KARATSUBA
+#define KC_KARATSUBA 0
+#endif
+
 /* A product is built block column by block column (ten digits), each held in registers from its
  * first multiply-add to its last: products of the factors, then quotient times modulus, then either
  * the ten quotient digits that clear it (lower half) or ten digits of the result (upper half). */

@@ -104,7 +104,8 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
     MERGE(0)
     MERGE(1)
     MERGE(2)
-    MERGE(3) MERGE(4) MERGE(5) MERGE(6)
+    MERGE(3)
+    MERGE(4) MERGE(5) MERGE(6)
 #undef MERGE
         kc_store_late(scan->out + d, value);
 }

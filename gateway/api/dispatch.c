@@ -10,6 +10,7 @@
 #include "gateway/api/router.h"
 #include "gateway/app.h"
 #include "gateway/auth/access.h"
+#include "gateway/auth/rate.h"
 
 /* The tenant is read from the path of `authorization` and must be there; the value is the one that
  * says "no particular tenant". One header line in exactly this form: see the clients' parsers. */
@@ -131,6 +132,20 @@ static bool check_access(const struct gw_request *req, struct gw_fault *fault)
     return true;
 }
 
+/* The admin face is not limited: it must answer when the rest is flooded. */
+static bool check_rate(struct gw_app *app, const struct gw_request *req, struct gw_fault *fault)
+{
+    if (!app->rate || req->peer->face == GW_FACE_ADMIN)
+        return true;
+    unsigned wait_s = gw_rate_take(app->rate, req->identity->subject, req->started_ns);
+    if (wait_s == 0)
+        return true;
+    gw_fault_set(fault, 429, "Throttled", NULL,
+                 "The client sends more requests than limits.rate allows. Try again later.");
+    fault->retry_after_s = wait_s;
+    return false;
+}
+
 static void reply_options(struct gw_request *req, unsigned methods)
 {
     const char *allow = gw_router_allow(methods, req->arena);
@@ -150,6 +165,10 @@ static bool check_head(struct gw_request *req)
     const char *why = NULL;
     if (face != GW_FACE_ADMIN && gw_auth_identify(app->auth, req) != KW_OK) {
         reply_challenge(req);
+        return false;
+    }
+    if (!check_rate(app, req, &fault)) {
+        gw_reply_fault(req, &fault);
         return false;
     }
     if (req->method == GW_OPTIONS && req->target.len == 1 && req->target.data[0] == '*') {

@@ -36,7 +36,8 @@ struct gw_config {
     int64_t recovery_interval_ns;
     int64_t soft_deadline_ns, hard_deadline_ns; /* 0: the pool's defaults */
     unsigned queue_max;                         /* 0: the pool's default */
-    unsigned min_copies;                        /* 0: the pool's default */
+    bool hedge;
+    unsigned min_copies; /* 0: the pool's default */
     struct gw_limits limits;
 };
 

@@ -81,10 +81,7 @@ static void read_limits(struct gw_document *doc, const struct raw_limits *raw,
 {
     if (!raw)
         return;
-    if (raw->rate && *raw->rate > 0)
-        gw_document_problem(doc, "limits.rate",
-                            "found %u; a rate limit is not available in this version; allowed: 0",
-                            *raw->rate);
+    number(doc, "limits.rate", raw->rate, 0, 1000000, &limits->rate);
     size(doc, "limits.max_body", raw->max_body, &limits->max_body);
     size(doc, "limits.max_batch_body", raw->max_batch_body, &limits->max_batch_body);
     number(doc, "limits.max_connections", raw->max_connections, 1, 1000000,
@@ -163,6 +160,7 @@ static void read_group(struct gw_document *doc, const struct raw_group *raw,
 {
     duration(doc, "group.soft_deadline", raw->soft_deadline, &config->soft_deadline_ns);
     duration(doc, "group.hard_deadline", raw->hard_deadline, &config->hard_deadline_ns);
+    config->hedge = raw->hedge == RAW_HEDGE_ON;
     number(doc, "group.queue_max", raw->queue_max, 1, 1000000, &config->queue_max);
     number(doc, "group.min_copies", raw->min_copies, 1,
            raw->members_count > 0 ? raw->members_count : 1, &config->min_copies);

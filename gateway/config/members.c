@@ -82,6 +82,7 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"pin_file", raw->pin_file != NULL, RAW_MEMBER_PKCS11},
         {"sessions", raw->sessions != NULL, RAW_MEMBER_PKCS11},
         {"hosts", raw->hosts != NULL, RAW_MEMBER_PKCS11},
+        {"coalesce", raw->coalesce != RAW_COALESCE_AUTO, RAW_MEMBER_PKCS11},
         {"sandbox", raw->sandbox != NULL, RAW_MEMBER_PKCS11},
         {"rlimits", raw->rlimits != NULL, RAW_MEMBER_PKCS11},
         {"probe", raw->probe != NULL, RAW_MEMBER_PKCS11},
@@ -163,6 +164,7 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
     count(check, "sessions", raw->sessions, 256, 8, &out->sessions);
     count(check, "hosts", raw->hosts, 16, 1, &out->hosts);
     count(check, "loaded_keys", raw->loaded_keys, 65536, POOL_LOADED_KEYS, &out->loaded_keys);
+    out->coalesce_off = raw->coalesce == RAW_COALESCE_OFF;
     out->sandbox = raw->sandbox ? (enum pool_sandbox) * raw->sandbox : POOL_SANDBOX_DEFAULT;
     if (raw->rlimits)
         read_limits(check, raw->rlimits, out);

@@ -7,7 +7,8 @@
 
 enum raw_engine { RAW_ENGINE_SQLITE, RAW_ENGINE_POSTGRESQL };
 enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
-enum raw_hedge { RAW_HEDGE_OFF };
+enum raw_hedge { RAW_HEDGE_OFF, RAW_HEDGE_ON };
+enum raw_coalesce { RAW_COALESCE_AUTO, RAW_COALESCE_OFF };
 enum raw_sandbox { RAW_SANDBOX_DEFAULT, RAW_SANDBOX_STRICT, RAW_SANDBOX_OFF };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
@@ -47,6 +48,7 @@ struct raw_member {
     unsigned *sessions, *hosts, *loaded_keys;
     enum raw_sandbox *sandbox;
     struct raw_rlimits *rlimits;
+    enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
     char *url, *token_file, *ca;
 };

@@ -15,7 +15,9 @@ static const cyaml_strval_t engines[] = {{"sqlite", RAW_ENGINE_SQLITE},
                                          {"postgresql", RAW_ENGINE_POSTGRESQL}};
 static const cyaml_strval_t member_types[] = {
     {"pkcs11", RAW_MEMBER_PKCS11}, {"core", RAW_MEMBER_CORE}, {"remote", RAW_MEMBER_REMOTE}};
-static const cyaml_strval_t hedges[] = {{"off", RAW_HEDGE_OFF}};
+static const cyaml_strval_t hedges[] = {{"off", RAW_HEDGE_OFF}, {"on", RAW_HEDGE_ON}};
+static const cyaml_strval_t coalescings[] = {{"auto", RAW_COALESCE_AUTO},
+                                             {"off", RAW_COALESCE_OFF}};
 static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_SO}};
 
 static const cyaml_strval_t sandboxes[] = {
@@ -60,6 +62,8 @@ static const cyaml_schema_field_t member_fields[] = {
     CYAML_FIELD_MAPPING_PTR("rlimits", OPTIONAL, struct raw_member, rlimits, rlimits_fields),
     NUMBER("sessions", raw_member, sessions),
     NUMBER("hosts", raw_member, hosts),
+    CYAML_FIELD_ENUM("coalesce", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, coalesce,
+                     coalescings, COUNT(coalescings)),
     NUMBER("loaded_keys", raw_member, loaded_keys),
     CYAML_FIELD_BOOL("standby", OPTIONAL, struct raw_member, standby),
     CYAML_FIELD_BOOL("opens_hsm_keys", OPTIONAL, struct raw_member, opens_hsm_keys),

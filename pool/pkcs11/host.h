@@ -7,6 +7,7 @@
  *   host_keys.c     the keys that are loaded now
  *   host_run.c      one operation: retry rules and verdict
  *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
+ *   host_coalesce.c many key wraps as one
  *   host_work.c     channels, queue and session threads
  *
  * A host serves one token for one gateway and keeps nothing on disk. */
@@ -47,6 +48,8 @@ struct pool_host {
 
     /* what the token can do, found out at start or on first use */
     bool rsa_raw;                /* CKM_RSA_X_509 decrypts */
+    bool may_coalesce;           /* the configuration allows it */
+    bool coalesce;               /* many wraps through multi-block ECB steps are quicker */
     bool wrap_raw, wrap_raw_p;   /* C_Encrypt with CKM_AES_KEY_WRAP, ..._KWP passes its vectors */
     CK_MECHANISM_TYPE transport; /* for PKCS#8 blobs */
     _Atomic int gcm_layout;      /* 0: with ulIvBits, 1: without */
@@ -147,6 +150,11 @@ CK_RV pool_host_hmac(struct pool_host_call *call);
 CK_RV pool_host_aes(struct pool_host_call *call);
 CK_RV pool_host_wrap(struct pool_host_call *call);
 CK_RV pool_host_random(struct pool_host_call *call);
+/** Lays out what W works on (RFC 3394 or RFC 5649, by the request); its length, or 0 when the
+ *  input's length is not allowed. `out` has room for the input and 16 bytes. */
+size_t pool_host_wrap_fill(const struct pool_wire_request *req, uint8_t *out);
+/** Length of the plaintext behind the first 8 of `total` bytes, or SIZE_MAX: not authentic. */
+size_t pool_host_unwrapped_len(const uint8_t *data, size_t total, bool padded);
 /** Makes a key pair or secret key, wraps it and proves that the blob signs or encrypts. */
 CK_RV pool_host_generate(struct pool_host_call *call);
 /** One C_SignInit + C_Sign, C_EncryptInit + C_Encrypt or C_DecryptInit + C_Decrypt. */
@@ -156,6 +164,20 @@ CK_RV pool_host_encrypt(struct pool_host_call *call, CK_MECHANISM *mechanism, st
                         uint8_t *out, size_t cap, size_t *out_len);
 CK_RV pool_host_decrypt(struct pool_host_call *call, CK_MECHANISM *mechanism, struct kw_span in,
                         uint8_t *out, size_t cap, size_t *out_len);
+
+/* --- host_coalesce.c --- */
+
+#define POOL_HOST_COALESCE_MAX 64u
+/** May `other` run together with `first`, of which `count` are together already? */
+bool pool_host_coalesces(const struct pool_host *host, const struct pool_wire_request *first,
+                         const struct pool_wire_request *other, size_t count);
+/** Runs them together. False: something was in the way, nothing is answered, and each has to run
+ *  by itself (whose rules then say what failed). `out` is POOL_HOST_ROOM bytes. */
+bool pool_host_run_many(struct pool_host *host, CK_SESSION_HANDLE session, uint8_t *out,
+                        const struct pool_wire_request *const *reqs, size_t count,
+                        struct pool_host_result *results);
+/** Compares both ways on the canary key, answers and times, and sets host->coalesce. */
+void pool_host_coalesce_measure(struct pool_host *host);
 
 /* --- host_work.c --- */
 

@@ -306,6 +306,9 @@ static void find_abilities(struct pool_host *host)
     host->wrap_raw_p = wraps_like(host, 0x210bUL, kw_span_of(kwp_kek, sizeof(kwp_kek)),
                                   kw_span_of(kwp_plain, sizeof(kwp_plain)),
                                   kw_span_of(kwp_wrapped, sizeof(kwp_wrapped)));
+    if (host->may_coalesce) {
+        pool_host_coalesce_measure(host);
+    }
 }
 
 CK_RV pool_host_install(struct pool_host *host, struct kw_span wrapping_key)

@@ -218,6 +218,30 @@ static void read_some(struct pool_host_work *work)
     }
 }
 
+/** Takes those waiting jobs that can run together with `first`; how many there are with it. */
+static size_t take_company(struct pool_host_work *work, struct job *first,
+                           struct job *jobs[POOL_HOST_COALESCE_MAX])
+{
+    size_t count = 1;
+    jobs[0] = first;
+    pthread_mutex_lock(&work->lock);
+    struct job **at = &work->first, *last = NULL;
+    while (*at != NULL && count < POOL_HOST_COALESCE_MAX) {
+        if (pool_host_coalesces(work->host, &first->req, &(*at)->req, count)) {
+            jobs[count++] = *at;
+            *at = (*at)->next;
+        } else {
+            last = *at;
+            at = &(*at)->next;
+        }
+    }
+    if (*at == NULL) {
+        work->last = last;
+    }
+    pthread_mutex_unlock(&work->lock);
+    return count;
+}
+
 /* --- the session threads ------------------------------------------------------------------------
  */
 
@@ -297,6 +321,45 @@ struct session_thread {
     uint8_t *out;
 };
 
+/** True: the answer was left for others to send. */
+static bool run_one(struct session_thread *self, struct job *job)
+{
+    struct pool_host_work *work = self->work;
+    struct pool_host_result result;
+    int64_t began = kw_now_ns();
+    if (atomic_load(&job->channel->closed)) {
+        return false;
+    }
+    pool_host_run(work->host, &self->session, self->out, &job->req, &result);
+    bool send_now = kw_now_ns() - began >= GATHER_NS || queue_empty(work);
+    answer(job->channel, &result, send_now);
+    wipe_room(self->out, &job->req, result.answer.out.len);
+    return !send_now;
+}
+
+/** The same for jobs that run together. */
+static bool run_many(struct session_thread *self, struct job *const *jobs, size_t count)
+{
+    const struct pool_wire_request *reqs[POOL_HOST_COALESCE_MAX] = {&jobs[0]->req};
+    struct pool_host_result results[POOL_HOST_COALESCE_MAX];
+    bool unsent = false;
+    for (size_t i = 0; i < count; i++) {
+        reqs[i] = &jobs[i]->req;
+    }
+    if (!pool_host_run_many(self->work->host, self->session, self->out, reqs, count, results)) {
+        for (size_t i = 0; i < count; i++) {
+            unsent = run_one(self, jobs[i]) || unsent;
+        }
+        return unsent;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool send_now = i + 1 == count || jobs[i + 1]->channel != jobs[i]->channel;
+        answer(jobs[i]->channel, &results[i], send_now);
+    }
+    kw_wipe(self->out, count * (reqs[0]->in.len + 2 * KW_AES_BLOCK_LEN));
+    return false;
+}
+
 static void *session_main(void *arg)
 {
     struct session_thread *self = arg;
@@ -304,17 +367,15 @@ static void *session_main(void *arg)
     bool unsent = false;
     prctl(PR_SET_NAME, "kw-session");
     for (;;) {
-        struct job *job = next_job(work, &unsent);
-        struct pool_host_result result;
-        int64_t began = kw_now_ns();
-        if (!atomic_load(&job->channel->closed)) {
-            pool_host_run(work->host, &self->session, self->out, &job->req, &result);
-            bool send_now = kw_now_ns() - began >= GATHER_NS || queue_empty(work);
-            answer(job->channel, &result, send_now);
-            unsent = unsent || !send_now;
-            wipe_room(self->out, &job->req, result.answer.out.len);
+        struct job *jobs[POOL_HOST_COALESCE_MAX], *job = next_job(work, &unsent);
+        size_t count = pool_host_coalesces(work->host, &job->req, &job->req, 0)
+                           ? take_company(work, job, jobs)
+                           : 1;
+        jobs[0] = job;
+        unsent = (count > 1 ? run_many(self, jobs, count) : run_one(self, job)) || unsent;
+        for (size_t i = 0; i < count; i++) {
+            job_free(jobs[i]);
         }
-        job_free(job);
     }
     return NULL;
 }

@@ -100,11 +100,32 @@ static CK_RV run_steps(struct pool_host_call *call, bool encrypt, size_t total)
     return rv != CKR_OK ? rv : ended;
 }
 
+size_t pool_host_wrap_fill(const struct pool_wire_request *req, uint8_t *out)
+{
+    struct kw_span in = req->in;
+    bool padded = kw_alg_info(req->alg)->family == KW_FAMILY_AES_KWP;
+    bool fits = padded ? in.len > 0 : in.len >= 2 * SEMIBLOCK && in.len % SEMIBLOCK == 0;
+    if (!fits || in.len + 2 * SEMIBLOCK > POOL_WIRE_DATA_MAX) {
+        return 0;
+    }
+    size_t total = SEMIBLOCK + (in.len + SEMIBLOCK - 1) / SEMIBLOCK * SEMIBLOCK;
+    memset(out, 0, total);
+    memcpy(out, kw_iv, SEMIBLOCK);
+    if (padded) {
+        memcpy(out, kwp_iv, sizeof(kwp_iv));
+        for (size_t i = 0; i < 4; i++) {
+            out[7 - i] = (uint8_t)(in.len >> (8 * i));
+        }
+    }
+    memcpy(out + SEMIBLOCK, in.data, in.len);
+    return total;
+}
+
 static CK_RV wrap(struct pool_host_call *call, bool padded)
 {
     struct kw_span in = call->req->in;
-    bool fits = padded ? in.len > 0 : in.len >= 2 * SEMIBLOCK && in.len % SEMIBLOCK == 0;
-    if (!fits || in.len + 2 * SEMIBLOCK > POOL_WIRE_DATA_MAX) {
+    size_t total = pool_host_wrap_fill(call->req, call->out);
+    if (total == 0) {
         call->status = KW_E_INPUT;
         return CKR_OK;
     }
@@ -112,23 +133,13 @@ static CK_RV wrap(struct pool_host_call *call, bool padded)
         CK_MECHANISM mechanism = {padded ? 0x210bUL : CKM_AES_KEY_WRAP, NULL, 0};
         return pool_host_encrypt(call, &mechanism, in, call->out, POOL_HOST_ROOM, &call->out_len);
     }
-    size_t total = SEMIBLOCK + (in.len + SEMIBLOCK - 1) / SEMIBLOCK * SEMIBLOCK;
-    memset(call->out, 0, total);
-    memcpy(call->out, kw_iv, SEMIBLOCK);
-    if (padded) {
-        memcpy(call->out, kwp_iv, sizeof(kwp_iv));
-        for (size_t i = 0; i < 4; i++) {
-            call->out[7 - i] = (uint8_t)(in.len >> (8 * i));
-        }
-    }
-    memcpy(call->out + SEMIBLOCK, in.data, in.len);
     call->out_len = total;
     return run_steps(call, true, total);
 }
 
 /** Checks what stands in front (and behind, for RFC 5649) without leaving at the first difference;
  *  the length of the plaintext, or SIZE_MAX. */
-static size_t plain_length(const uint8_t *data, size_t total, bool padded)
+size_t pool_host_unwrapped_len(const uint8_t *data, size_t total, bool padded)
 {
     size_t room = total - SEMIBLOCK;
     if (!padded) {
@@ -161,7 +172,7 @@ static CK_RV unwrap(struct pool_host_call *call, bool padded)
         kw_wipe(call->out, in.len);
         return rv;
     }
-    size_t len = plain_length(call->out, in.len, padded);
+    size_t len = pool_host_unwrapped_len(call->out, in.len, padded);
     if (len == SIZE_MAX) {
         kw_wipe(call->out, in.len);
         call->status = KW_E_CRYPTO;

@@ -178,6 +178,7 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .token_serial = text_of(member->token_serial),
                                    .sessions = host->sessions,
                                    .loaded_keys = member->loaded_keys,
+                                   .coalesce = !member->coalesce_off,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,
                                    .files = member->files_max};
@@ -306,60 +307,6 @@ static void watch_probe(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     } else if (age >= config_of(p11)->soft_deadline_ns && !host->probe_late) {
         host->probe_late = true;
         pool_member_transition(p11->member, POOL_EV_LATE, "the probe is late");
-    }
-}
-
-/* --- keys that are not wanted any more ----------------------------------------------------------
- */
-
-void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN])
-{
-    struct pool_p11 *p11 = member->impl;
-    pthread_mutex_lock(&p11->lock);
-    bool first = p11->forget_count == 0 && !p11->forget_all;
-    if (p11->forget_count < POOL_WIRE_FORGET_MAX) {
-        memcpy(p11->forget[p11->forget_count++], id, KW_KEY_ID_LEN);
-    } else {
-        p11->forget_all = true;
-    }
-    pthread_mutex_unlock(&p11->lock);
-    if (first) {
-        pool_supervisor_wake(member->pool);
-    }
-}
-
-static void tell_forget(struct pool_p11_host *host, struct kw_span ids)
-{
-    uint8_t room[POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN + 64];
-    struct kw_buf out = {room, 0, sizeof(room)};
-    kw_status status = pool_wire_put_forget(&out, host->forget_all ? kw_span_of(NULL, 0) : ids);
-    if (status == KW_OK) {
-        status = pool_control_send(host->control, kw_buf_span(&out), -1);
-    }
-    /* its socket is full: later everything at once. A broken one shows itself elsewhere. */
-    host->forget_all = status != KW_OK;
-}
-
-static void pass_on_forget(struct pool_p11 *p11)
-{
-    uint8_t ids[POOL_WIRE_FORGET_MAX][KW_KEY_ID_LEN];
-    pthread_mutex_lock(&p11->lock);
-    unsigned count = p11->forget_count;
-    bool all = p11->forget_all;
-    memcpy(ids, p11->forget, count * sizeof(ids[0]));
-    p11->forget_count = 0;
-    p11->forget_all = false;
-    pthread_mutex_unlock(&p11->lock);
-    for (unsigned i = 0; i < p11->host_count; i++) {
-        struct pool_p11_host *host = &p11->hosts[i];
-        if (host->phase != POOL_P11_SERVING) {
-            host->forget_all = false; /* a new process has no key */
-            continue;
-        }
-        host->forget_all = host->forget_all || all;
-        if (host->forget_all || count > 0) {
-            tell_forget(host, kw_span_of(ids[0], count * sizeof(ids[0])));
-        }
     }
 }
 
@@ -597,7 +544,7 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
         int64_t wanted = run_host(p11, &p11->hosts[i], now_ns);
         next = wanted < next ? wanted : next;
     }
-    pass_on_forget(p11);
+    pool_p11_pass_on_forget(p11);
     pool_p11_run_zeroize(p11);
     if (pool_member_parked(member)) {
         return next; /* until an operator activates it, which wakes the supervisor */

@@ -92,6 +92,14 @@ void pool_link_free_channel(struct pool_link_channel *channel)
     *channel = (struct pool_link_channel){.fd = -1, .number = channel->number};
 }
 
+void pool_link_unload(struct pool_link *link, struct pool_link_slot *slot)
+{
+    if (slot->abandoned) {
+        slot->abandoned = false;
+        pool_member_unload(link->p11->member, slot->unload_ns);
+    }
+}
+
 /** An operation that was lost with its host: another host of the member runs it, once (one that
  *  brings hosts down must not get them all), else the group decides. */
 static void give_up(struct pool_link *link, struct pool_op *op, const char *why)
@@ -119,6 +127,7 @@ void pool_link_close_channel(struct pool_link *link, struct pool_link_channel *c
     close(channel->fd);
     *channel = (struct pool_link_channel){.fd = -1, .number = gone.number};
     for (unsigned i = 0; i < gone.slot_count; i++) {
+        pool_link_unload(link, &gone.slots[i]);
         if (gone.slots[i].op != NULL) {
             give_up(link, gone.slots[i].op, why);
         }
@@ -300,6 +309,35 @@ void pool_p11_submit(struct pool_member *member, void *arg, struct pool_op *op)
     }
 }
 
+bool pool_p11_abandon(struct pool_member *member, void *arg, struct pool_op *op)
+{
+    struct pool_link *link = arg;
+    (void)member;
+    op->member_data = NULL;
+    for (unsigned i = 0; i < link->p11->host_count; i++) {
+        struct pool_link_channel *channel = &link->channels[i];
+        for (unsigned s = 0; channel->fd >= 0 && s < channel->slot_count; s++) {
+            if (channel->slots[s].op == op) {
+                channel->slots[s].op = NULL; /* the answer will find nobody */
+                channel->slots[s].abandoned = true;
+                channel->slots[s].unload_ns = op->expected_ns;
+                return true;
+            }
+        }
+    }
+    struct pool_op *waiting = link->first;
+    link->first = link->last = NULL;
+    while (waiting != NULL) {
+        struct pool_op *next = waiting->next;
+        if (waiting != op) {
+            pool_link_push_waiting(link, waiting);
+        }
+        waiting = next;
+    }
+    op->next = NULL;
+    return false;
+}
+
 /* --- in -----------------------------------------------------------------------------------------
  */
 
@@ -310,9 +348,11 @@ static struct pool_link_slot *slot_of(struct pool_link_channel *channel, uint64_
 }
 
 /** Frees a slot; the operation in it, or NULL when it was given up before. */
-static struct pool_op *take(struct pool_link_channel *channel, struct pool_link_slot *slot)
+static struct pool_op *take(struct pool_link *link, struct pool_link_channel *channel,
+                            struct pool_link_slot *slot)
 {
     struct pool_op *op = slot->op;
+    pool_link_unload(link, slot);
     *slot = (struct pool_link_slot){0};
     channel->in_flight--;
     return op;
@@ -371,7 +411,7 @@ static bool on_answer(struct pool_link *link, struct pool_link_channel *channel,
                            reason_of(answer.ckr, text));
         return false;
     }
-    struct pool_op *op = take(channel, slot);
+    struct pool_op *op = take(link, channel, slot);
     if (op == NULL) {
         return true;
     }
@@ -407,7 +447,6 @@ static bool on_need_key(struct pool_link *link, struct pool_link_channel *channe
                         struct kw_span body)
 {
     uint64_t id;
-    (void)link;
     if (pool_wire_get_need_key(body, &id) != KW_OK) {
         return false;
     }
@@ -416,7 +455,7 @@ static bool on_need_key(struct pool_link *link, struct pool_link_channel *channe
         return true;
     }
     if (slot->op == NULL) {
-        (void)take(channel, slot);
+        (void)take(link, channel, slot);
         return true;
     }
     return encode(channel, slot->op, id, true) == KW_OK;
@@ -433,7 +472,7 @@ static bool on_generated(struct pool_link *link, struct pool_link_channel *chann
     if (slot == NULL) {
         return true;
     }
-    struct pool_op *op = take(channel, slot);
+    struct pool_op *op = take(link, channel, slot);
     if (op == NULL) {
         return true;
     }

@@ -7,7 +7,9 @@
 #define POOL_LINK_SENT_KEYS 1024u /* key ids remembered as known to a host */
 struct pool_link_slot {
     struct pool_op *op; /* NULL: free, or given up while the host still works on it */
-    uint64_t id;        /* 0: free */
+    uint32_t unload_ns; /* abandoned: to be taken off the member's load with the slot */
+    bool abandoned;
+    uint64_t id; /* 0: free */
     int64_t sent_ns;
     bool generate;
 };
@@ -42,5 +44,7 @@ void pool_link_fill(struct pool_link *link);
 /** Says that the host is lost, closes its channel and finds its operations another place. */
 void pool_link_close_channel(struct pool_link *link, struct pool_link_channel *channel,
                              const char *why);
+/** The slot's end: an abandoned operation's work is over. */
+void pool_link_unload(struct pool_link *link, struct pool_link_slot *slot);
 /** Frees what a channel owns but its descriptor. */
 void pool_link_free_channel(struct pool_link_channel *channel);

@@ -210,6 +210,7 @@ void pool_p11_detach(struct pool_member *member, struct pool_port *port, void *a
         pool_port_unwatch(port, channel->fd);
         close(channel->fd);
         for (unsigned s = 0; s < channel->slot_count; s++) {
+            pool_link_unload(link, &channel->slots[s]);
             if (channel->slots[s].op != NULL) {
                 pool_link_give_back(link, channel->slots[s].op, POOL_VERDICT_OTHER_FREE,
                                     "the port closes");

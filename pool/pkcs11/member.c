@@ -119,6 +119,7 @@ const struct pool_member_type pool_member_pkcs11 = {
     .attach = pool_p11_attach,
     .detach = pool_p11_detach,
     .submit = pool_p11_submit,
+    .abandon = pool_p11_abandon,
     .flush = pool_p11_flush,
     .ready = pool_p11_ready,
     .expire = pool_p11_expire,

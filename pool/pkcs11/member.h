@@ -100,6 +100,8 @@ void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generati
 void pool_p11_forget(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
 /** Kills and reaps every host; for destroy, when no port is left. */
 void pool_p11_stop(struct pool_p11 *p11);
+/** Supervisor: tells every serving host what pool_p11_forget gathered (hosts_forget.c). */
+void pool_p11_pass_on_forget(struct pool_p11 *p11);
 
 /** Opens the lock file that hosts of one token store share, close-on-exec; -1 when it cannot. */
 int pool_p11_open_lock(const char *state_dir, const char *module);
@@ -155,6 +157,7 @@ kw_status pool_p11_probe_receive(struct pool_p11_host *host);
 kw_status pool_p11_attach(struct pool_member *member, struct pool_port *port, void **link);
 void pool_p11_detach(struct pool_member *member, struct pool_port *port, void *link);
 void pool_p11_submit(struct pool_member *member, void *link, struct pool_op *op);
+bool pool_p11_abandon(struct pool_member *member, void *link, struct pool_op *op);
 void pool_p11_flush(struct pool_member *member, void *link);
 void pool_p11_ready(struct pool_member *member, void *link, uint32_t epoll_events);
 int64_t pool_p11_expire(struct pool_member *member, void *link, int64_t now_ns);

@@ -366,6 +366,7 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
     put_int(&w, msg->sessions, 4);
     put_int(&w, msg->loaded_keys, 4);
+    put_int(&w, msg->coalesce, 1);
     put_int(&w, msg->sandbox, 1);
     put_int(&w, msg->memory, 8);
     put_int(&w, msg->files, 4);
@@ -380,6 +381,7 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
     msg->loaded_keys = get_enum(&r, 4, POOL_WIRE_KEYS_MAX + 1);
+    msg->coalesce = get_enum(&r, 1, 2) == 1;
     msg->sandbox = (uint8_t)get_enum(&r, 1, SANDBOX_COUNT);
     msg->memory = get_int(&r, 8);
     msg->files = (uint32_t)get_int(&r, 4);

@@ -87,6 +87,7 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
+    bool coalesce;        /* many key wraps may run as one */
     uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
     uint8_t sandbox;      /* enum pool_sandbox */
     uint64_t memory;      /* limits of the host: bytes of address space, descriptors; 0: none */

@@ -321,7 +321,7 @@ class Usage(Case):
         for word in ("serve", "check", "init", "status", "member", "token", "version"):
             self.assertIn(f"keyward {word}", done.stdout)
             self.assertEqual(keyward(word, "--help").returncode, 0)
-        for word in ("backup", "restore", "domain", "adopt", "zeroize", "member-host", "await"):
+        for word in ("backup", "restore", "domain", "adopt", "member-host", "await"):
             self.assertNotIn(word, done.stdout)
 
     def test_nobody_answers(self):

@@ -43,7 +43,7 @@ struct fake {
     _Atomic bool skip_warming; /* goes up without slow start */
     _Atomic unsigned attempts, starts;
     struct pool_op *first, *last; /* gathered or held; port's thread */
-    unsigned held;
+    unsigned held, abandoned;
     const struct kc_key *key, *stranger;
     struct kc_scratch *scratch;
     unsigned seed;
@@ -241,6 +241,33 @@ static inline void fake_submit(struct pool_member *member, void *arg, struct poo
     link->last = op;
 }
 
+static inline bool fake_list_remove(struct pool_op **first, struct pool_op **last,
+                                    struct pool_op *op)
+{
+    struct pool_op *before = NULL;
+    for (struct pool_op *at = *first; at != NULL; before = at, at = at->next) {
+        if (at == op) {
+            *(before != NULL ? &before->next : first) = op->next;
+            *last = *last == op ? before : *last;
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline bool fake_abandon(struct pool_member *member, void *arg, struct pool_op *op)
+{
+    struct fake *fake = fake_of(member);
+    struct fake_link *link = arg;
+    fake->abandoned++;
+    if (fake_list_remove(&fake->first, &fake->last, op)) {
+        fake->held--;
+    } else {
+        assert_true(fake_list_remove(&link->first, &link->last, op));
+    }
+    return false;
+}
+
 static inline void fake_flush(struct pool_member *member, void *arg)
 {
     struct fake_link *link = arg;
@@ -295,6 +322,7 @@ static const struct pool_member_type fake_type = {
     .attach = fake_attach,
     .detach = fake_detach,
     .submit = fake_submit,
+    .abandon = fake_abandon,
     .flush = fake_flush,
     .supervise = fake_supervise,
 };

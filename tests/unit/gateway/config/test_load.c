@@ -110,13 +110,14 @@ static void test_whole(void **state)
         "data: /var/lib/k\ncontrol: run/c.sock\nloops: 2\nworkers: 3\n"
         "listeners:\n  - bind: unix:k.sock\nadmin: { bind: 127.0.0.1:8444 }\n"
         "store: { engine: sqlite }\n"
-        "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: off\n"
+        "group:\n  recovery: { retries: 5, interval: 250ms }\n  hedge: on\n"
         "  soft_deadline: 1s\n  hard_deadline: 10s\n  queue_max: 17\n  min_copies: 1\n  members:\n"
         "    - { name: hsm-a, type: pkcs11, module: module.so, token: tok, serial: \"0042\","
-        " pin_file: a.pin, sessions: 4, hosts: 2, loaded_keys: 64, standby: true, role: user }\n"
+        " pin_file: a.pin, sessions: 4, hosts: 2, coalesce: off, loaded_keys: 64, standby: true, "
+        "role: user }\n"
         "    - { name: soft, type: core, opens_hsm_keys: true }\n"
         "auth: { tokens: t.json }\n"
-        "limits: { rate: 0, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
+        "limits: { rate: 250, max_body: 1KiB, max_batch_body: 2MiB, max_connections: 5,"
         " max_streams: 6, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s,"
         " handshake_timeout: 4s, drain: 5s }\n");
     assert_non_null(config);
@@ -136,6 +137,9 @@ static void test_whole(void **state)
     assert_int_equal(config->soft_deadline_ns, KW_S(1));
     assert_int_equal(config->hard_deadline_ns, KW_S(10));
     assert_int_equal(config->queue_max, 17);
+    assert_true(config->hedge);
+    assert_true(config->members[0].coalesce_off);
+    assert_int_equal(config->limits.rate, 250);
     assert_int_equal(config->min_copies, 1);
     assert_int_equal(config->members[0].loaded_keys, 64);
     assert_int_equal(config->limits.max_body, 1024);
@@ -161,7 +165,8 @@ static void test_names_and_types(void **state)
     refused_one("listeners:\n  - bind: unix:/x\n", "1: required field \"data\" is missing");
     refused_one("data: d\nlisteners: []\n",
                 "2: listeners: found an empty list; needed: at least 1 entry");
-    refused_one(MINIMAL "group:\n  hedge: p95\n", "5: group.hedge: found \"p95\"; allowed: off");
+    refused_one(MINIMAL "group:\n  hedge: p95\n",
+                "5: group.hedge: found \"p95\"; allowed: off, on");
     refused_one(MINIMAL "data: e\n", "4: field \"data\" is given twice (first on line 1)");
     refused_one("data: [\n", "2: not valid YAML: did not find expected node content (column 1)");
     refused_one("data: &a d\ncontrol: *a\n",
@@ -178,7 +183,7 @@ static void test_several_at_once(void **state)
         "7: group.members[0].type: found \"hsm\"; allowed: pkcs11, core, remote",
         "8: group.members[1].pinfile: unknown field; did you mean \"pin_file\"? allowed: name, "
         "type, module, token, serial, pin_file, role, sandbox, rlimits, sessions, hosts, "
-        "loaded_keys, standby, opens_hsm_keys, "
+        "coalesce, loaded_keys, standby, opens_hsm_keys, "
         "probe, url, token_file, ca",
     };
     refused(MINIMAL "loops: x\ngroup:\n  members:\n    - { name: a, type: hsm }\n"

@@ -660,6 +660,86 @@ static void a_pin_file_for_others_is_refused(void **state)
     clear_state_dir();
 }
 
+#define TOGETHER 64
+
+struct together {
+    struct pool_op op;
+    uint8_t in[128], out[128];
+    bool done;
+};
+
+/* All at once, so that the host finds many of them waiting. */
+static void run_together(struct bench *bench, struct together *calls)
+{
+    for (size_t i = 0; i < TOGETHER; i++) {
+        calls[i].done = false;
+        calls[i].op.on_done = on_done;
+        calls[i].op.owner = &calls[i].done;
+        calls[i].op.deadline_ns = kw_now_ns() + KW_S(60);
+        calls[i].op.lane.out = (struct kw_buf){calls[i].out, 0, sizeof(calls[i].out)};
+        assert_int_equal(pool_submit(bench->port, &calls[i].op), KW_OK);
+    }
+    for (size_t i = 0; i < TOGETHER; i++) {
+        while (!calls[i].done) {
+            turn(bench, 50);
+        }
+    }
+}
+
+/* Wraps and unwraps of many lengths under one key, coalesced or not, are those of the core; a
+ * damaged one among them fails alone. */
+static void wraps_under_one_key_run_together(void **state)
+{
+    (void)state;
+    static struct together calls[TOGETHER];
+    for (int off = 0; off < 2; off++) {
+        struct pool_member_config members[] = {member_of("tok-a", pin_a)};
+        members[0].coalesce_off = off == 1;
+        struct bench bench;
+        bench_open(&bench, members, 1, KW_S(5), KW_S(30));
+        await_serving(&bench, "tok-a");
+        struct kc_key *secret;
+        struct pool_key *in_hsm, *in_core;
+        assert_int_equal(kc_key_generate(&secret, KW_KTY_OCT, 256, KW_CURVE_NONE, 0), KW_OK);
+        import(&bench, secret, &in_hsm, &in_core);
+        memset(calls, 0, sizeof(calls));
+        for (size_t i = 0; i < TOGETHER; i++) {
+            bool padded = i % 8 == 7;
+            calls[i].op.key = in_hsm;
+            calls[i].op.lane.kind = KW_KIND_WRAP;
+            calls[i].op.lane.alg = padded ? KW_ALG_AES_KWP : KW_ALG_A256KW;
+            calls[i].op.lane.in = kw_span_of(text + i, padded ? 20 + i % 5 : i % 4 == 3 ? 48 : 32);
+        }
+        run_together(&bench, calls);
+        for (size_t i = 0; i < TOGETHER; i++) {
+            struct kc_lane_op *lane = &calls[i].op.lane;
+            assert_int_equal(lane->status, KW_OK);
+            struct pool_op same = {0};
+            assert_int_equal(run_key(&bench, &same, in_core, KW_KIND_WRAP, lane->alg, lane->in),
+                             KW_OK);
+            assert_int_equal(lane->out.len, same.lane.out.len);
+            assert_memory_equal(calls[i].out, out_room, lane->out.len);
+            memcpy(calls[i].in, calls[i].out, lane->out.len);
+            calls[i].in[i % lane->out.len] ^= i % 5 == 0 ? 0x20 : 0;
+            lane->kind = KW_KIND_UNWRAP;
+            lane->in = kw_span_of(calls[i].in, lane->out.len);
+        }
+        run_together(&bench, calls);
+        for (size_t i = 0; i < TOGETHER; i++) {
+            struct kc_lane_op *lane = &calls[i].op.lane;
+            assert_int_equal(lane->status, i % 5 == 0 ? KW_E_CRYPTO : KW_OK);
+            if (lane->status == KW_OK) {
+                assert_memory_equal(calls[i].out, text + i, lane->out.len);
+            }
+        }
+        pool_key_unref(in_hsm);
+        pool_key_unref(in_core);
+        kc_key_unref(secret);
+        bench_close(&bench);
+        clear_state_dir();
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -699,6 +779,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_made_on_one_token_serves_on_the_other),
         cmocka_unit_test(every_algorithm_agrees_with_the_core),
+        cmocka_unit_test(wraps_under_one_key_run_together),
         cmocka_unit_test(poison_changes_no_state),
         cmocka_unit_test(evicted_keys_are_sent_again),
         cmocka_unit_test(a_killed_host_comes_back),

@@ -53,6 +53,7 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
                                       .token_label = kw_span_str("label"),
                                       .sessions = 8,
                                       .loaded_keys = 256,
+                                      .coalesce = true,
                                       .sandbox = POOL_SANDBOX_STRICT,
                                       .memory = 1ull << 40,
                                       .files = 99};

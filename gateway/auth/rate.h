@@ -1,0 +1,16 @@
+#pragma once
+/* limits.rate: requests a second of one client (identity), over all loops and connections. A token
+ * bucket that holds one second's worth, kept as the moment at which it would be full again (GCRA),
+ * so that a request costs one compare-and-swap and an idle client costs nothing. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct gw_rate;
+
+/** `per_second` > 0. NULL when memory is short. */
+struct gw_rate *gw_rate_create(unsigned per_second);
+void gw_rate_destroy(struct gw_rate *rate);
+/** Takes one request of `client` (its identity's subject) out of its bucket. 0: it may go on; else
+ *  the seconds after which it is worth trying again, at least 1. Any thread. */
+unsigned gw_rate_take(struct gw_rate *rate, const char *client, int64_t now_ns);

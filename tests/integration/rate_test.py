@@ -1,0 +1,38 @@
+"""limits.rate: one client's flood is held back with 429 and Retry-After, another client is not."""
+import os
+import unittest
+
+import hsm
+
+
+@unittest.skipUnless(os.path.exists(hsm.MODULE), "SoftHSM is not installed")
+class Rate(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = hsm.Group(["hsm-a"], limits="limits: { rate: 20 }\n")
+        cls.other = cls.server.cli("token", "create", "other", "-c",
+                                   str(cls.server.config)).strip()
+        cls.server.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.stop()
+        cls.server.remove()
+        assert code == 0, f"exit code {code}"
+
+    def test_a_flood_is_held_back_alone(self):
+        answers = [self.server.get("/keys") for _ in range(300)]
+        refused = [a for a in answers if a.status == 429]
+        self.assertEqual({a.status for a in answers}, {200, 429})
+        self.assertGreater(len(refused), 100)
+        for answer in refused:
+            self.assertEqual(answer.code, "Throttled")
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        quiet = [self.server.get("/keys", token=self.other).status for _ in range(15)]
+        self.assertEqual(quiet, [200] * 15)
+        # who is not known is told so, however often it asks
+        self.assertEqual({self.server.get("/keys", token=False).status for _ in range(60)}, {401})
+
+
+if __name__ == "__main__":
+    unittest.main()
