@@ -100,14 +100,16 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
 {
     const __m512i *entry = scan->table + d;
     __m512i value = _mm512_load_si512(scan->out + d);
-#define MERGE(j) value = _mm512_mask_load_epi64(value, scan->pick[j], entry + (j) * (size_t)stride);
-    MERGE(0)
-    MERGE(1)
-    MERGE(2)
-    MERGE(3)
-    MERGE(4) MERGE(5) MERGE(6)
+#define MERGE(j) value = _mm512_mask_load_epi64(value, scan->pick[j], entry + (j) * (size_t)stride)
+    MERGE(0);
+    MERGE(1);
+    MERGE(2);
+    MERGE(3);
+    MERGE(4);
+    MERGE(5);
+    MERGE(6);
 #undef MERGE
-        kc_store_late(scan->out + d, value);
+    kc_store_late(scan->out + d, value);
 }
 
 /** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */

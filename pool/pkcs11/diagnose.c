@@ -326,6 +326,11 @@ static bool see_domain(struct look *look)
         return see_silence(look, status);
     }
     if (pool_wire_get_failed(body, &msg) == KW_OK) {
+        if (msg.stage == POOL_WIRE_STAGE_MISMATCH) {
+            return FAIL(look, CONFIG, "join it by `keyward member replace`, if that is meant",
+                        "the token belongs to another security domain, %.*s", (int)msg.reason.len,
+                        (const char *)msg.reason.data);
+        }
         return FAIL(look, DEVICE, "look at the token's policy and free object memory", "%.*s",
                     (int)msg.reason.len, (const char *)msg.reason.data);
     }

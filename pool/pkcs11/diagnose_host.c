@@ -12,6 +12,7 @@
 #include "crypto/base/clock.h"
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
+#include "pool/pkcs11/identity.h"
 #include "pool/pkcs11/member.h"
 #include "pool/pkcs11/spawn.h"
 
@@ -97,9 +98,9 @@ kw_status diagnose_host_login(struct diagnose_host *host, const struct kc_domain
 {
     struct kw_secret wrapping = {0};
     struct kw_buf out = {host->room, 0, POOL_CONTROL_MAX};
+    char check[2 * POOL_DOMAIN_CHECK_LEN + 1];
+    KW_TRY(pool_domain_check(check, domain));
     KW_TRY(kc_domain_member_key(domain, &wrapping));
-    char check[2 * KC_DOMAIN_CHECK_LEN + 1];
-    kc_domain_check(domain, check);
     struct pool_wire_login msg = {pin, kw_span_of(wrapping.data, wrapping.len), kw_span_str(check),
                                   false};
     kw_status status = pool_wire_put_login(&out, &msg);

@@ -12,16 +12,10 @@ EVERYWHERE = ("execve", "ptrace", "kill", "unshare", "keyctl", "perf")
 
 class Confined(Group):
     def __init__(self, extra, module=ESCAPE):
-        self.member_more, self.module = extra, module
-        super().__init__(["box"])
+        super().__init__(["box"], module=module, member=extra)
         self.report = self.folder / "escape"
         self.tokens.environment.update(KEYWARD_HOST_ESCAPE_MODULE=MODULE,
                                        KEYWARD_HOST_ESCAPE_LOG=str(self.report))
-
-    def _write_config(self):
-        super()._write_config()
-        text = self.config.read_text().replace(f"module: {MODULE}", f"module: {self.module}")
-        self.config.write_text(text.replace("token: box", f"token: box{self.member_more}"))
 
     def check(self):
         self.cli("check", "-c", str(self.config))
