@@ -463,7 +463,7 @@ class Faults(unittest.TestCase):
             if mine:
                 break
             time.sleep(0.1)
-        self.assertEqual([19], [row["days_left"] for row in mine])
+        self.assertIn([row["days_left"] for row in mine], ([19], [20]))  # 20 days less the time since its making
 
     def test_wrong_answers_cost_no_request(self):
         for name in self.calls:
