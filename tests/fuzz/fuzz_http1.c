@@ -14,7 +14,7 @@ static bool inside(struct kw_span part, const uint8_t *data, size_t size)
 static void head(const uint8_t *data, size_t size)
 {
     struct gw_h1_fault fault = {0};
-    struct gw_h1_head out;
+    struct gw_h1_head out = {0};
     size_t scanned = 0;
     size_t len = gw_h1_head_end(data, size, &scanned, &fault);
     if (len > size)
@@ -22,8 +22,10 @@ static void head(const uint8_t *data, size_t size)
     if (len == 0 || fault.status != 0)
         return;
     fault = gw_h1_check(data, len, &out);
+    /* an absolute target without a path gets a "/" of the program's own */
+    int root = out.target.len == 1 && out.target.data[0] == '/';
     if (fault.status == 0 &&
-        (!inside(out.method, data, size) || !inside(out.target, data, size) ||
+        (!inside(out.method, data, size) || (!root && !inside(out.target, data, size)) ||
          !inside(out.host, data, size) || (out.chunked && out.content_length >= 0)))
         abort();
 }
