@@ -3,53 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/base/jose.h"
 #include "pool/remote/base64url.h"
 #include "pool/remote/json.h"
-
-static const char *const algs[KW_ALG_COUNT] = {
-    [KW_ALG_RS256] = "RS256",
-    [KW_ALG_RS384] = "RS384",
-    [KW_ALG_RS512] = "RS512",
-    [KW_ALG_PS256] = "PS256",
-    [KW_ALG_PS384] = "PS384",
-    [KW_ALG_PS512] = "PS512",
-    [KW_ALG_RSNULL] = "RSNULL",
-    [KW_ALG_ES256] = "ES256",
-    [KW_ALG_ES384] = "ES384",
-    [KW_ALG_ES512] = "ES512",
-    [KW_ALG_ES256K] = "ES256K",
-    [KW_ALG_HS256] = "HS256",
-    [KW_ALG_HS384] = "HS384",
-    [KW_ALG_HS512] = "HS512",
-    [KW_ALG_RSA1_5] = "RSA1_5",
-    [KW_ALG_RSA_OAEP] = "RSA-OAEP",
-    [KW_ALG_RSA_OAEP_256] = "RSA-OAEP-256",
-    [KW_ALG_A128KW] = "A128KW",
-    [KW_ALG_A192KW] = "A192KW",
-    [KW_ALG_A256KW] = "A256KW",
-    [KW_ALG_AES_KW] = "CKM_AES_KEY_WRAP",
-    [KW_ALG_AES_KWP] = "CKM_AES_KEY_WRAP_PAD",
-    [KW_ALG_A128GCM] = "A128GCM",
-    [KW_ALG_A192GCM] = "A192GCM",
-    [KW_ALG_A256GCM] = "A256GCM",
-    [KW_ALG_A128CBC] = "A128CBC",
-    [KW_ALG_A192CBC] = "A192CBC",
-    [KW_ALG_A256CBC] = "A256CBC",
-    [KW_ALG_A128CBCPAD] = "A128CBCPAD",
-    [KW_ALG_A192CBCPAD] = "A192CBCPAD",
-    [KW_ALG_A256CBCPAD] = "A256CBCPAD",
-};
 
 static const char *const verbs[KW_KIND_COUNT] = {
     [KW_KIND_SIGN] = "sign",       [KW_KIND_VERIFY] = "verify", [KW_KIND_ENCRYPT] = "encrypt",
     [KW_KIND_DECRYPT] = "decrypt", [KW_KIND_WRAP] = "wrapkey",  [KW_KIND_UNWRAP] = "unwrapkey",
-};
-
-static const char *const curves[] = {
-    [KW_CURVE_P256] = "P-256",
-    [KW_CURVE_P384] = "P-384",
-    [KW_CURVE_P521] = "P-521",
-    [KW_CURVE_P256K] = "P-256K",
 };
 
 bool pool_remote_can(const struct pool_op *op)
@@ -61,8 +21,8 @@ bool pool_remote_can(const struct pool_op *op)
     if (lane->kind == KW_KIND_RANDOM) {
         return lane->out.cap >= 1 && lane->out.cap <= KW_RNG_MAX;
     }
-    if ((unsigned)lane->alg >= KW_ALG_COUNT || algs[lane->alg] == NULL ||
-        lane->in.len > POOL_REMOTE_INPUT_MAX || lane->aad.len > POOL_REMOTE_INPUT_MAX) {
+    if (kw_alg_jose(lane->alg) == NULL || lane->in.len > POOL_REMOTE_INPUT_MAX ||
+        lane->aad.len > POOL_REMOTE_INPUT_MAX) {
         return false;
     }
     return !(lane->kind == KW_KIND_ENCRYPT && kw_alg_info(lane->alg)->family == KW_FAMILY_AES_GCM);
@@ -157,7 +117,7 @@ kw_status pool_remote_body(struct kw_buf *out, const struct pool_op *op)
     bool gcm = family == KW_FAMILY_AES_GCM;
     bool verify = lane->kind == KW_KIND_VERIFY;
     KW_TRY(put_text(out, "{\"alg\":\""));
-    KW_TRY(put_text(out, algs[lane->alg]));
+    KW_TRY(put_text(out, kw_alg_jose(lane->alg)));
     KW_TRY(put_text(out, "\""));
     KW_TRY(put_bytes(out, "value", verify ? lane->sig : lane->in));
     if (verify) {
@@ -234,7 +194,7 @@ static bool same_key(const struct pool_remote_json_want *wants, const struct kc_
                same_bytes(wants[E].text, pub->e, pub->e_len);
     case KW_KTY_EC:
         return kw_span_equal(kty, kw_span_str("EC-HSM")) && pub->curve != KW_CURVE_NONE &&
-               kw_span_equal(wants[CRV].text, kw_span_str(curves[pub->curve])) &&
+               kw_span_equal(wants[CRV].text, kw_span_str(kw_curve_jose(pub->curve))) &&
                same_bytes(wants[X].text, pub->x, pub->coord_len) &&
                same_bytes(wants[Y].text, pub->y, pub->coord_len);
     case KW_KTY_OCT:
