@@ -114,6 +114,10 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "the key cache cannot be made (%s)", kw_status_name(status));
         return status;
     }
+    app->site = (struct gw_site){.name = "default",
+                                 .vault = app->vault,
+                                 .managed_hsm = true,
+                                 .retention_days = VAULT_RETENTION_DAYS};
     KW_TRY(build_auth(app, error, error_len));
     if (config->limits.rate > 0) {
         app->rate = gw_rate_create(config->limits.rate);

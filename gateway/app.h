@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "gateway/api/site.h"
 #include "gateway/auth/auth.h"
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
@@ -25,6 +26,7 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
+    struct gw_site site; /* the default vault */
     struct gw_auth *auth;
     struct gw_rate *rate; /* NULL: no limit */
     struct gw_metrics *metrics;

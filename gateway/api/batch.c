@@ -238,15 +238,16 @@ static void on_key(void *ctx, kw_status status, struct vault_key *key)
 static void look_up(struct slot *slot)
 {
     struct batch *batch = slot->batch;
-    struct vault *vault = gw_loop_app(batch->req->loop)->vault;
-    struct vault_key *key = vault_key_peek(vault, GW_VAULT, slot->name, slot->version);
+    const struct gw_site *site = gw_site_of(batch->req);
+    struct vault_key *key = vault_key_peek(site->vault, site->name, slot->name, slot->version);
     if (key) {
         with_key(slot, key);
         return;
     }
     batch->lookups++;
     batch->outstanding++;
-    vault_key_get(vault, batch->req->loop, GW_VAULT, slot->name, slot->version, on_key, slot);
+    vault_key_get(site->vault, batch->req->loop, site->name, slot->name, slot->version, on_key,
+                  slot);
 }
 
 /* --- reading an element ------------------------------------------------------------------------

@@ -4,10 +4,8 @@
 #include <jansson.h>
 
 #include "gateway/api/error.h"
+#include "gateway/api/site.h"
 #include "gateway/vault/keys.h"
-
-/** The vault that the API serves. */
-#define GW_VAULT "default"
 
 /** Optional members that create, import and update have in common. */
 struct gw_key_body {

@@ -78,8 +78,8 @@ static bool read_request(const json_t *root, struct gw_arena *arena,
 
 void gw_keys_create(struct gw_request *req)
 {
-    struct gw_app *app = gw_loop_app(req->loop);
-    struct vault_key_request request = {.vault = GW_VAULT};
+    const struct gw_site *site = gw_site_of(req);
+    struct vault_key_request request = {.vault = site->name};
     struct gw_fault fault;
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
     bool ok = root && read_request(root, req->arena, &request, &fault);
@@ -92,5 +92,5 @@ void gw_keys_create(struct gw_request *req)
     if (!request.name)
         return;
     gw_request_ref(req);
-    vault_key_create(app->vault, req->loop, &request, gw_reply_bundle, req);
+    vault_key_create(site->vault, req->loop, &request, gw_reply_bundle, req);
 }

@@ -87,7 +87,7 @@ static void on_key(void *ctx, kw_status status, struct vault_key *key)
 
 static void run(struct gw_request *req, enum kw_kind kind)
 {
-    struct vault *vault = gw_loop_app(req->loop)->vault;
+    const struct gw_site *site = gw_site_of(req);
     struct work *work = gw_arena_alloc(req->arena, sizeof *work);
     struct gw_crypto_body body;
     struct gw_fault fault;
@@ -105,11 +105,11 @@ static void run(struct gw_request *req, enum kw_kind kind)
     if (!gw_version_param(req, 1, &version))
         return;
     gw_request_ref(req);
-    struct vault_key *key = vault_key_peek(vault, GW_VAULT, req->params[0], version);
+    struct vault_key *key = vault_key_peek(site->vault, site->name, req->params[0], version);
     if (key)
         submit(work, key);
     else
-        vault_key_get(vault, req->loop, GW_VAULT, req->params[0], version, on_key, work);
+        vault_key_get(site->vault, req->loop, site->name, req->params[0], version, on_key, work);
 }
 
 void gw_keys_sign(struct gw_request *req)

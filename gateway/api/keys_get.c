@@ -10,6 +10,6 @@ void gw_keys_get(struct gw_request *req)
     if (!gw_version_param(req, 1, &version))
         return;
     gw_request_ref(req);
-    vault_key_get(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, req->params[0], version,
+    vault_key_get(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0], version,
                   gw_reply_bundle, req);
 }

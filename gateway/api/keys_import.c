@@ -174,7 +174,7 @@ static void store_key(void *ctx)
     for (size_t i = 0; i < pub->e_len && i < sizeof request->exponent; i++)
         request->exponent = request->exponent << 8 | pub->e[i];
     struct kc_key *key = import->key; /* the request may end in the call, and the import with it */
-    vault_key_import(gw_loop_app(req->loop)->vault, req->loop, request, key, gw_reply_bundle, req);
+    vault_key_import(gw_site_of(req)->vault, req->loop, request, key, gw_reply_bundle, req);
     kc_key_unref(key);
 }
 
@@ -187,7 +187,7 @@ void gw_keys_import(struct gw_request *req)
         return;
     }
     import->req = req;
-    import->request.vault = GW_VAULT;
+    import->request.vault = gw_site_of(req)->name;
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
     bool ok = root && read_request(root, req->arena, &import->request, &import->parts, &fault);
     json_decref(root);

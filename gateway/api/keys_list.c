@@ -149,7 +149,7 @@ static void list(struct gw_request *req, const char *collection, bool deleted)
     if (!page)
         return;
     gw_request_ref(req);
-    vault_key_list(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, deleted, page->after,
+    vault_key_list(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, deleted, page->after,
                    page->limit, page_done, page);
 }
 
@@ -172,6 +172,6 @@ void gw_keys_versions(struct gw_request *req)
     if (!page)
         return;
     gw_request_ref(req);
-    vault_key_versions(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, req->params[0],
+    vault_key_versions(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
                        page->after, page->limit, page_done, page);
 }

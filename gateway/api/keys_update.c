@@ -35,6 +35,6 @@ void gw_keys_update(struct gw_request *req)
         .tag_count = body.tag_count,
     };
     gw_request_ref(req);
-    vault_key_update(gw_loop_app(req->loop)->vault, req->loop, GW_VAULT, req->params[0], version,
-                     &change, gw_reply_bundle, req);
+    vault_key_update(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
+                     version, &change, gw_reply_bundle, req);
 }

@@ -1,0 +1,17 @@
+#pragma once
+/* Which vault a request is for, and the terms on which that vault keeps its objects. */
+
+#include "gateway/http/request.h"
+#include "gateway/vault/keys.h"
+
+/** One vault as the API shows it. Lives as long as the gateway; read by every loop. */
+struct gw_site {
+    const char *name; /* in the store: struct store_ref.vault */
+    struct vault *vault;
+    bool managed_hsm;        /* behaves as a Managed HSM, not as a Key Vault */
+    unsigned retention_days; /* of deleted objects: 7 to 90 */
+    bool purge_protection;   /* deleted objects leave only when their retention ends */
+};
+
+/** The vault that the request's host name selects; never NULL. Loop thread. */
+const struct gw_site *gw_site_of(const struct gw_request *req);
