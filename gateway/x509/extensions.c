@@ -103,27 +103,13 @@ static bool push_sans(STACK_OF(X509_EXTENSION) * list, const struct gw_x509_prof
     return ok;
 }
 
-/** Digits with single dots between them. */
-static bool dotted(const char *text)
-{
-    bool digit = false;
-    for (; *text; text++) {
-        if (*text == '.' && !digit)
-            return false;
-        if (*text != '.' && (*text < '0' || *text > '9'))
-            return false;
-        digit = *text != '.';
-    }
-    return digit;
-}
-
 static bool push_ekus(STACK_OF(X509_EXTENSION) * list, const struct gw_x509_profile *profile,
                       const char **why)
 {
     EXTENDED_KEY_USAGE *uses = EXTENDED_KEY_USAGE_new();
     bool ok = uses != NULL;
     for (size_t i = 0; ok && i < profile->eku_count; i++) {
-        ASN1_OBJECT *use = dotted(profile->ekus[i]) ? OBJ_txt2obj(profile->ekus[i], 1) : NULL;
+        ASN1_OBJECT *use = gw_oid_parse(profile->ekus[i]);
         if (!use || sk_ASN1_OBJECT_push(uses, use) <= 0) {
             ASN1_OBJECT_free(use);
             *why = "Property 'ekus' holds something that is not an object identifier.";

@@ -1,7 +1,6 @@
 /* Distinguished names as RFC 4514 writes them: "CN=host, O=Who\, Inc., C=DE". The last part of the
  * text is the first of the encoding. */
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -50,6 +49,25 @@ struct names {
     size_t count;
 };
 
+/** Digits with single dots between them. */
+static bool dotted(const char *text)
+{
+    bool digit = false;
+    for (; *text; text++) {
+        if (*text == '.' && !digit)
+            return false;
+        if (*text != '.' && (*text < '0' || *text > '9'))
+            return false;
+        digit = *text != '.';
+    }
+    return digit;
+}
+
+ASN1_OBJECT *gw_oid_parse(const char *text)
+{
+    return dotted(text) ? OBJ_txt2obj(text, 1) : NULL;
+}
+
 static ASN1_OBJECT *type_of(const char *text, size_t len)
 {
     char name[64];
@@ -61,7 +79,7 @@ static ASN1_OBJECT *type_of(const char *text, size_t len)
         if (strcasecmp(types[i].text, name) == 0)
             return OBJ_nid2obj(types[i].nid);
     const char *digits = strncasecmp(name, "OID.", 4) == 0 ? name + 4 : name;
-    return isdigit((unsigned char)digits[0]) ? OBJ_txt2obj(digits, 1) : NULL;
+    return gw_oid_parse(digits);
 }
 
 static int hex(char c)

@@ -14,6 +14,9 @@ KW_MUST_CHECK kw_status gw_ossl_import(struct kc_key **out, const EVP_PKEY *pkey
 /** The private half as OpenSSL's; NULL on failure. */
 EVP_PKEY *gw_ossl_private(const struct kc_key *key);
 
+/** An object identifier from its dotted form; NULL for anything else. */
+ASN1_OBJECT *gw_oid_parse(const char *text);
+
 /** Text as RFC 4514 writes it into a new name. NULL with a sentence in `why`. */
 X509_NAME *gw_name_parse(const char *text, const char **why);
 /** The text of a name in a new arena string; NULL when memory is short. */
