@@ -4,6 +4,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/api/alg_names.h"
+#include "gateway/api/recovery.h"
 #include "gateway/api/url.h"
 #include "gateway/app.h"
 
@@ -30,7 +31,8 @@ static bool pool_has_hsm(struct pool *pool)
 
 struct gw_key_view gw_key_view_of(const struct gw_request *req)
 {
-    struct gw_key_view view = {.hsm_members = pool_has_hsm(gw_loop_app(req->loop)->pool)};
+    struct gw_key_view view = {.site = gw_site_of(req),
+                               .hsm_members = pool_has_hsm(gw_loop_app(req->loop)->pool)};
     if (!gw_authority(req, &view.authority))
         view.authority = kw_span_str("localhost");
     return view;
@@ -123,8 +125,8 @@ static void write_attributes(struct gw_out *out, const struct gw_key_view *view,
         write_number(out, ",\"exp\":", attributes->exp);
     write_number(out, ",\"created\":", attributes->created);
     write_number(out, ",\"updated\":", attributes->updated);
-    gw_out_text(out, ",\"recoveryLevel\":\"Recoverable+Purgeable\"");
-    write_number(out, ",\"recoverableDays\":", VAULT_RETENTION_DAYS);
+    gw_out_text(out, ",");
+    gw_write_recovery(out, view->site);
     gw_out_text(out, ",\"exportable\":");
     gw_out_bool(out, attributes->exportable);
     write_word(out, ",\"hsmPlatform\":", key->hsm && view->hsm_members ? "1" : "0");

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/vault/object.h"
+#include "gateway/vault/seal.h"
 
 /* The plain form: byte 0 is the format; then fields, each a tag byte, a big-endian 16-bit length
  * and that many bytes. A reader refuses a field it does not know: it would mean a right or a
@@ -112,57 +113,20 @@ static void encode(struct kw_buf *buf, const struct vault_key *key, const struct
         put_tag(buf, &key->tags[i]);
 }
 
-/* --- the place of a record ---------------------------------------------------------------------
- */
-
-struct place {
-    uint8_t bytes[STORE_VAULT_MAX + STORE_NAME_MAX + STORE_VERSION_LEN + 8];
-    size_t len;
-};
-
-static void add_folded(struct place *place, const char *text)
-{
-    for (; *text; text++)
-        place->bytes[place->len++] = (uint8_t)vault_fold(*text);
-    place->bytes[place->len++] = 0;
-}
-
-/** The additional data of the seal. Names compare without case, so they are bound without case; NUL
- *  cannot be part of a name, so no two places give the same bytes. */
-static struct kw_span place_of(struct place *place, const char *vault, const char *name,
-                               const char *version)
-{
-    place->len = 0;
-    place->bytes[place->len++] = STORE_KEY;
-    add_folded(place, vault);
-    add_folded(place, name);
-    add_folded(place, version);
-    return kw_span_of(place->bytes, place->len);
-}
-
 kw_status vault_record_seal(const struct kc_domain *domain, const struct vault_key *key,
                             const struct kc_public *pub, uint8_t **out, size_t *out_len)
 {
-    struct place place;
+    struct store_ref place = {
+        .vault = key->vault, .kind = STORE_KEY, .name = key->name, .version = key->version};
     size_t room = 0;
     KW_TRY(room_for(key, pub, &room));
     struct kw_buf plain = {.data = malloc(room), .cap = room};
-    struct kw_buf sealed = {.data = malloc(room + KC_SEAL_OVERHEAD),
-                            .cap = room + KC_SEAL_OVERHEAD};
-    kw_status status = plain.data && sealed.data ? KW_OK : KW_E_NOMEM;
-    if (status == KW_OK) {
-        encode(&plain, key, pub);
-        status = kc_seal(domain, place_of(&place, key->vault, key->name, key->version),
-                         kw_buf_span(&plain), &sealed);
-    }
+    if (!plain.data)
+        return KW_E_NOMEM;
+    encode(&plain, key, pub);
+    kw_status status = vault_seal(domain, &place, kw_buf_span(&plain), out, out_len);
     free(plain.data);
-    if (status != KW_OK) {
-        free(sealed.data);
-        return status;
-    }
-    *out = sealed.data;
-    *out_len = sealed.len;
-    return KW_OK;
+    return status;
 }
 
 /* --- reading -----------------------------------------------------------------------------------
@@ -329,22 +293,18 @@ kw_status vault_record_open(const struct kc_domain *domain, const char *vault,
                             const struct store_row *row, struct vault_key **out,
                             struct kc_public *pub)
 {
-    struct place place;
-    if (row->record_len < KC_SEAL_OVERHEAD)
-        return KW_E_INTEGRITY;
-    size_t room = row->record_len - KC_SEAL_OVERHEAD;
-    struct kw_buf plain = {.data = malloc(room ? room : 1), .cap = room};
+    struct store_ref place = {
+        .vault = vault, .kind = STORE_KEY, .name = row->name, .version = row->version};
+    struct kw_buf plain;
+    KW_TRY(vault_unseal(domain, &place, kw_span_of(row->record, row->record_len), &plain));
     struct vault_key *key = vault_key_new(vault, row->name, row->version);
-    kw_status status = plain.data && key ? KW_OK : KW_E_NOMEM;
-    if (status == KW_OK)
-        status = kc_open(domain, place_of(&place, vault, row->name, row->version),
-                         kw_span_of(row->record, row->record_len), &plain);
+    kw_status status = key ? KW_OK : KW_E_NOMEM;
     if (status == KW_OK) {
         struct reading r = {.key = key, .pub = pub};
         memset(pub, 0, sizeof *pub);
         status = decode(&r, kw_buf_span(&plain));
     }
-    free(plain.data);
+    vault_plain_free(&plain);
     if (status != KW_OK) {
         if (key)
             vault_key_unref(key);
