@@ -2,11 +2,7 @@
 
 #include "gateway/api/json_read.h"
 #include "gateway/api/reply.h"
-
-const struct gw_object_words gw_words_key = {STORE_KEY, "Key", "KeyNotFound"};
-const struct gw_object_words gw_words_secret = {STORE_SECRET, "Secret", "SecretNotFound"};
-const struct gw_object_words gw_words_certificate = {STORE_CERTIFICATE, "Certificate",
-                                                     "CertificateNotFound"};
+#include "gateway/api/route.h"
 
 struct vault_terms gw_site_terms(const struct gw_site *site)
 {
@@ -23,37 +19,16 @@ void gw_write_recovery(struct gw_out *out, const struct gw_site *site)
     gw_out_int(out, terms.retention_days);
 }
 
-bool gw_fault_purge_protected(struct gw_fault *fault, const struct gw_object_words *words,
-                              struct kw_span name)
+bool gw_fault_purge_protected(struct gw_fault *fault, enum store_kind kind, struct kw_span name)
 {
     return gw_fault_set(
         fault, 403, "Forbidden", "ForbiddenByPolicy",
         "Operation purge is not allowed on %s %.*s: purge protection is enabled for "
         "this vault, which purges it itself when its retention ends.",
-        words->noun, (int)name.len, (const char *)name.data);
+        gw_kind_title(kind), (int)name.len, (const char *)name.data);
 }
 
-bool gw_fault_conflict(struct gw_fault *fault, const struct gw_object_words *words,
-                       enum store_conflict conflict, struct kw_span name)
-{
-    int len = name.len > STORE_NAME_MAX ? STORE_NAME_MAX : (int)name.len;
-    const char *text = (const char *)name.data;
-    if (conflict == STORE_CONFLICT_DELETED)
-        return gw_fault_set(fault, 409, "Conflict", "ObjectIsDeletedButRecoverable",
-                            "%s %.*s is currently in a deleted but recoverable state, and its name "
-                            "cannot be reused; it can only be recovered or purged.",
-                            words->noun, len, text);
-    if (conflict == STORE_CONFLICT_EXISTS)
-        return gw_fault_set(fault, 409, "Conflict", NULL,
-                            "%s %.*s already exists in this vault; a backup is restored where its "
-                            "name is free.",
-                            words->noun, len, text);
-    return gw_fault_set(fault, 409, "Conflict", NULL,
-                        "%s %.*s was changed by another request at the same time. Try again.",
-                        words->noun, len, text);
-}
-
-bool gw_fault_restore(struct gw_fault *fault, const struct gw_object_words *words,
+bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
                       const struct vault_restored *what, const struct kc_domain *domain)
 {
     char check[2 * KC_DOMAIN_CHECK_LEN + 1];
@@ -63,7 +38,7 @@ bool gw_fault_restore(struct gw_fault *fault, const struct gw_object_words *word
         return gw_fault_bad(fault,
                             "Property 'value' is not a valid backup of a %s: it is damaged, or of "
                             "another kind of object.",
-                            words->noun);
+                            gw_kind_title(kind));
     case KW_E_UNSUPPORTED:
         return gw_fault_bad(fault, "Property 'value' is a backup that a newer version of this "
                                    "service has made.");
@@ -73,16 +48,17 @@ bool gw_fault_restore(struct gw_fault *fault, const struct gw_object_words *word
                             "%s). A backup can be restored only where the domain is the same.",
                             what->check, check);
     case KW_E_CONFLICT:
-        return gw_fault_conflict(fault, words, what->conflict,
+        return gw_fault_conflict(fault, kind, what->conflict,
                                  kw_span_str(what->name ? what->name : ""));
     default:
-        return gw_fault_status(fault, what->status, kw_span_str(what->name ? what->name : ""));
+        return gw_fault_status_of(fault, kind, what->status,
+                                  kw_span_str(what->name ? what->name : ""));
     }
 }
 
-void gw_reply_backup(struct gw_request *req, const struct gw_object_words *words, kw_status status,
-                     struct kw_span blob)
+void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob)
 {
+    enum store_kind kind = req->route->kind ? req->route->kind : STORE_KEY;
     struct gw_fault fault;
     struct gw_out out;
     if (status == KW_OK) {
@@ -93,17 +69,13 @@ void gw_reply_backup(struct gw_request *req, const struct gw_object_words *words
         gw_reply_json(req, 200, &out);
         return;
     }
-    if (status == KW_E_NOT_FOUND)
-        gw_fault_set(&fault, 404, words->not_found, NULL,
-                     "A %s with (name/id) %.*s was not found in this key vault.", words->noun,
-                     (int)req->params[0].len, (const char *)req->params[0].data);
-    else if (status == KW_E_TOO_LARGE)
+    if (status == KW_E_TOO_LARGE)
         gw_fault_bad(&fault,
                      "%s %.*s has more versions than one backup holds (%u MB, %u versions).",
-                     words->noun, (int)req->params[0].len, (const char *)req->params[0].data,
-                     VAULT_BACKUP_MAX >> 20, STORE_CHANGES_MAX);
+                     gw_kind_title(kind), (int)req->params[0].len,
+                     (const char *)req->params[0].data, VAULT_BACKUP_MAX >> 20, STORE_CHANGES_MAX);
     else
-        gw_fault_status(&fault, status, req->params[0]);
+        gw_fault_status_of(&fault, kind, status, req->params[0]);
     gw_reply_fault(req, &fault);
 }
 

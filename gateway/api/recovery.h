@@ -11,27 +11,17 @@ struct vault_terms gw_site_terms(const struct gw_site *site);
 /** Members of "attributes": "recoveryLevel":"...","recoverableDays":N, without a comma around. */
 void gw_write_recovery(struct gw_out *out, const struct gw_site *site);
 
-/** Words for one kind of object in texts and codes. */
-struct gw_object_words {
-    enum store_kind kind;
-    const char *noun;      /* "Key" */
-    const char *not_found; /* "KeyNotFound" */
-};
-extern const struct gw_object_words gw_words_key, gw_words_secret, gw_words_certificate;
-
 /** 403: this vault keeps deleted objects to the end of their retention. */
-bool gw_fault_purge_protected(struct gw_fault *fault, const struct gw_object_words *words,
-                              struct kw_span name);
-/** 409 with the innererror that the state asks for. */
-bool gw_fault_conflict(struct gw_fault *fault, const struct gw_object_words *words,
-                       enum store_conflict conflict, struct kw_span name);
+bool gw_fault_purge_protected(struct gw_fault *fault, enum store_kind kind, struct kw_span name);
 /** What came of a restore that failed. */
-bool gw_fault_restore(struct gw_fault *fault, const struct gw_object_words *words,
+bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
                       const struct vault_restored *what, const struct kc_domain *domain);
 
-/** Answers a backup, {"value":"<base64url>"} or the fault. A vault_backup_fn's body: the request is
- *  `req`, of which the reference stays the caller's. */
-void gw_reply_backup(struct gw_request *req, const struct gw_object_words *words, kw_status status,
-                     struct kw_span blob);
+/** Body of a route that takes a backup, in bytes: gw_route.body_max. */
+#define GW_BACKUP_BODY_MAX ((size_t)VAULT_BACKUP_MAX / 3 * 4 + 4096)
+
+/** Answers a backup of the route's kind, {"value":"<base64url>"} or the fault. The reference to the
+ *  request stays the caller's. */
+void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob);
 /** Reads {"value":"<base64url>"} of a restore into the arena. */
 bool gw_read_backup(struct gw_request *req, struct kw_span *blob, struct gw_fault *fault);

@@ -63,13 +63,10 @@ static void making_end(struct making *making, kw_status status, struct kw_span b
 
 static kw_status add_entry(struct making *making, const struct store_row *row)
 {
-    struct store_ref place = {
-        .vault = row->vault, .kind = row->kind, .name = row->name, .version = row->version};
     struct kw_buf plain, *out = &making->plain;
     if (strlen(row->version) != STORE_VERSION_LEN)
         return KW_E_INTEGRITY;
-    KW_TRY(vault_unseal(making->vault->domain, &place, kw_span_of(row->record, row->record_len),
-                        &plain));
+    KW_TRY(vault_unseal(making->vault->domain, row->kind, row->vault, row, &plain));
     put_be(out, row->kind, 1);
     put_bytes(out, row->version, STORE_VERSION_LEN);
     put_be(out, (uint64_t)row->created, 8);

@@ -29,13 +29,13 @@ size_t vault_companions(enum store_kind kind, enum store_kind kinds[VAULT_COMPAN
     return count;
 }
 
-void vault_object_changed(struct vault *vault, const struct store_ref *ref)
+void vault_ref_changed(struct vault *vault, const struct store_ref *ref)
 {
     enum store_kind kinds[VAULT_COMPANIONS_MAX];
     size_t count = vault_companions(ref->kind, kinds);
     for (size_t i = 0; i < count; i++)
-        if (kinds[i] == STORE_KEY)
-            vault_cache_drop(vault->cache, ref->vault, kw_span_str(ref->name));
+        if (kinds[i] < VAULT_KINDS)
+            vault_cache_drop(vault->caches[kinds[i]], ref->vault, kw_span_str(ref->name));
 }
 
 /* --- one object --------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ static void on_moved(void *ctx, struct store_result *result)
 {
     struct move *move = ctx;
     if (result->status == KW_OK || result->status == KW_E_IO)
-        vault_object_changed(move->vault, &move->ref);
+        vault_ref_changed(move->vault, &move->ref);
     move->done(move->ctx, result);
     free(move);
 }
@@ -102,8 +102,8 @@ static void move_all(struct vault *vault, struct gw_loop *loop, const struct sto
     store_apply(vault->store, loop, changes, count, on_moved, move);
 }
 
-void vault_object_delete(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                         unsigned retention_days, store_done_fn *done, void *ctx)
+void vault_ref_delete(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                      unsigned retention_days, store_done_fn *done, void *ctx)
 {
     int64_t now = kw_wall_s();
     struct store_change model = {.op = STORE_CHANGE_DELETE,
@@ -112,15 +112,15 @@ void vault_object_delete(struct vault *vault, struct gw_loop *loop, const struct
     move_all(vault, loop, ref, &model, done, ctx);
 }
 
-void vault_object_recover(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                          store_done_fn *done, void *ctx)
+void vault_ref_recover(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                       store_done_fn *done, void *ctx)
 {
     struct store_change model = {.op = STORE_CHANGE_RECOVER};
     move_all(vault, loop, ref, &model, done, ctx);
 }
 
-void vault_object_purge(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                        store_done_fn *done, void *ctx)
+void vault_ref_purge(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                     store_done_fn *done, void *ctx)
 {
     struct store_change model = {.op = STORE_CHANGE_PURGE};
     move_all(vault, loop, ref, &model, done, ctx);

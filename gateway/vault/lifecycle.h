@@ -22,15 +22,15 @@ const char *vault_recovery_level(const struct vault_terms *terms);
 /** Soft delete, with all versions and companions. `done` gets the newest version of the object as
  *  rows[0], by then nobody sees the object any more. KW_E_NOT_FOUND. Purge protection is no
  * business of a delete. The strings of `ref` are copied. */
-void vault_object_delete(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                         unsigned retention_days, store_done_fn *done, void *ctx);
+void vault_ref_delete(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                      unsigned retention_days, store_done_fn *done, void *ctx);
 /** Live again; rows[0] is the newest version. KW_E_NOT_FOUND. */
-void vault_object_recover(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                          store_done_fn *done, void *ctx);
+void vault_ref_recover(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                       store_done_fn *done, void *ctx);
 /** Destroys a deleted object. Whether that is allowed (purge protection) the caller has asked.
  *  KW_E_NOT_FOUND. */
-void vault_object_purge(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
-                        store_done_fn *done, void *ctx);
+void vault_ref_purge(struct vault *vault, struct gw_loop *loop, const struct store_ref *ref,
+                     store_done_fn *done, void *ctx);
 
 /** The kinds that a kind takes with it, itself first: how many are in `kinds`. */
 #define VAULT_COMPANIONS_MAX 6
@@ -38,7 +38,7 @@ size_t vault_companions(enum store_kind kind, enum store_kind kinds[VAULT_COMPAN
 
 /** To be called when a change of objects was answered KW_OK or KW_E_IO, before anybody else hears
  * of it: forgets what caches hold of the object and its companions. */
-void vault_object_changed(struct vault *vault, const struct store_ref *ref);
+void vault_ref_changed(struct vault *vault, const struct store_ref *ref);
 
 /** Called once. `purged` objects are gone; a status that is not KW_OK ended it early. */
 typedef void vault_sweep_fn(void *ctx, kw_status status, unsigned purged);

@@ -136,7 +136,7 @@ static kw_status read_entry(struct restoring *r)
                             .kind = (enum store_kind)kind,
                             .name = r->name,
                             .version = version_text};
-    KW_TRY(vault_seal(r->vault->domain, &ref, plain, &record, &record_len));
+    KW_TRY(vault_seal_at(r->vault->domain, &ref, plain, &record, &record_len));
     /* the first version of an object makes it, and is refused where one is */
     bool first = r->at == 0 || r->of != ref.kind;
     r->of = ref.kind;
@@ -158,7 +158,7 @@ static void on_applied(void *ctx, struct store_result *result)
     struct vault_restored what = {.status = result->status, .conflict = result->conflict};
     struct store_ref ref = {.vault = r->vault_name, .kind = r->kind, .name = r->name};
     if (result->status == KW_OK || result->status == KW_E_IO)
-        vault_object_changed(r->vault, &ref);
+        vault_ref_changed(r->vault, &ref);
     for (size_t i = 0; i < result->row_count; i++)
         if (result->rows[i].kind == r->kind)
             what.newest = &result->rows[i];

@@ -1,20 +1,23 @@
 #pragma once
-/* Records as they lie in the store: sealed under the domain and bound to their place (vault, kind,
- * name, version), so that one that was changed, or moved elsewhere, does not open. Names are bound
- * without case, as they compare. For every kind of object; what the plain form says is the business
- * of each kind. */
+/* Records bound to their place: kind, vault, name and version are the additional data of the seal,
+ * so that a record that was changed, or moved to another name, does not open. Plain text is wiped
+ * on every way out. */
 
 #include "crypto/domain/domain.h"
-#include "gateway/store/store.h"
+#include "gateway/vault/kind.h"
 
-/** `*out` is malloc'd. `place` needs all its members. Any thread. */
-KW_MUST_CHECK kw_status vault_seal(const struct kc_domain *domain, const struct store_ref *place,
-                                   struct kw_span plain, uint8_t **out, size_t *out_len);
+/** Seals for a place, of which all members are needed. `*out` is malloc'd; `plain` stays the
+ *  caller's. Any thread. */
+KW_MUST_CHECK kw_status vault_seal_at(const struct kc_domain *domain, const struct store_ref *place,
+                                      struct kw_span plain, uint8_t **out, size_t *out_len);
 
-/** `out->data` is malloc'd and holds what may be secret: vault_plain_free. KW_E_INTEGRITY when it
- *  was changed, moved or is of another domain. Any thread. */
-KW_MUST_CHECK kw_status vault_unseal(const struct kc_domain *domain, const struct store_ref *place,
-                                     struct kw_span sealed, struct kw_buf *out);
+/** Seals `plain`, which is wiped and freed whatever comes of it; `*out` is malloc'd. */
+KW_MUST_CHECK kw_status vault_seal(const struct kc_domain *domain, const struct vault_object *place,
+                                   struct kw_buf *plain, uint8_t **out, size_t *out_len);
 
-/** Wipes and frees. */
+/** Opens the record of `row`; `plain->data` is malloc'd, the caller wipes it with vault_plain_free.
+ *  KW_E_INTEGRITY when it was changed, moved or is of another domain. */
+KW_MUST_CHECK kw_status vault_unseal(const struct kc_domain *domain, enum store_kind kind,
+                                     const char *vault, const struct store_row *row,
+                                     struct kw_buf *plain);
 void vault_plain_free(struct kw_buf *plain);

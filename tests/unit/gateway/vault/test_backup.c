@@ -42,7 +42,7 @@ static kw_status put(struct ts_vault *tv, enum store_kind kind, const char *name
     struct store_ref ref = ref_of(kind, name, version);
     uint8_t *record = NULL;
     size_t len = 0;
-    assert_int_equal(vault_seal(tv->domain, &ref, kw_span_str(text), &record, &len), KW_OK);
+    assert_int_equal(vault_seal_at(tv->domain, &ref, kw_span_str(text), &record, &len), KW_OK);
     struct store_change change = {.op = STORE_CHANGE_PUT,
                                   .ref = ref,
                                   .created = 77,
@@ -71,10 +71,7 @@ static const char *get(struct ts_vault *tv, const char *vault, enum store_kind k
     wait_for(tv, &answer.done);
     if (answer.result.status == KW_OK) {
         const struct store_row *row = &answer.result.rows[0];
-        ref.version = row->version;
-        assert_int_equal(
-            vault_unseal(tv->domain, &ref, kw_span_of(row->record, row->record_len), &plain),
-            KW_OK);
+        assert_int_equal(vault_unseal(tv->domain, kind, vault, row, &plain), KW_OK);
         snprintf(text, sizeof text, "%.*s", (int)plain.len, (const char *)plain.data);
         vault_plain_free(&plain);
     }
@@ -142,11 +139,11 @@ static kw_status move(struct ts_vault *tv, char how, enum store_kind kind, const
     struct store_ref ref = ref_of(kind, name, NULL);
     struct gw_loop *loop = ts_loop_handle(tv->loop);
     if (how == 'd')
-        vault_object_delete(tv->vault, loop, &ref, 7, ts_answer_take, &answer);
+        vault_ref_delete(tv->vault, loop, &ref, 7, ts_answer_take, &answer);
     else if (how == 'r')
-        vault_object_recover(tv->vault, loop, &ref, ts_answer_take, &answer);
+        vault_ref_recover(tv->vault, loop, &ref, ts_answer_take, &answer);
     else
-        vault_object_purge(tv->vault, loop, &ref, ts_answer_take, &answer);
+        vault_ref_purge(tv->vault, loop, &ref, ts_answer_take, &answer);
     wait_for(tv, &answer.done);
     kw_status status = answer.result.status;
     ts_answer_clear(&answer);
