@@ -3,10 +3,14 @@
 #include "gateway/admin/admin.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/route.h"
+#include "gateway/api/secrets.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
+#define SECRETS(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .kind = STORE_SECRET, \
+     .action = action_}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
@@ -31,6 +35,17 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/deletedkeys/{}/recover", "keys_recover",     gw_keys_recover,      "keys/deletedKeys/recover/action"),
     KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
     KEYS(GW_POST,   "/rng",                    "rng",              gw_rng,               "rng/action"),
+
+    SECRETS(GW_PUT,    "/secrets/{}",                "secrets_set",         gw_secrets_set,          "secrets/setSecret/action"),
+    SECRETS(GW_GET,    "/secrets/{}/{?}",            "secrets_get",         gw_secrets_get,          "secrets/getSecret/action"),
+    SECRETS(GW_PATCH,  "/secrets/{}/{?}",            "secrets_update",      gw_secrets_update,       "secrets/setSecret/action"),
+    SECRETS(GW_GET,    "/secrets",                   "secrets_list",        gw_secrets_list,         "secrets/readMetadata/action"),
+    SECRETS(GW_GET,    "/secrets/{}/versions",       "secrets_versions",    gw_secrets_versions,     "secrets/readMetadata/action"),
+    SECRETS(GW_DELETE, "/secrets/{}",                "secrets_delete",      gw_secrets_delete,       "secrets/delete"),
+    SECRETS(GW_GET,    "/deletedsecrets",            "deletedsecrets_list", gw_secrets_list_deleted, "secrets/readMetadata/action"),
+    SECRETS(GW_GET,    "/deletedsecrets/{}",         "deletedsecrets_get",  gw_secrets_get_deleted,  "secrets/readMetadata/action"),
+    SECRETS(GW_POST,   "/deletedsecrets/{}/recover", "secrets_recover",     gw_secrets_recover,      "secrets/recover/action"),
+    SECRETS(GW_DELETE, "/deletedsecrets/{}",         "secrets_purge",       gw_secrets_purge,        "secrets/purge/action"),
 
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
