@@ -9,6 +9,7 @@
 struct vault_key {
     VAULT_OBJECT;
     bool hsm;
+    bool managed;              /* belongs to the certificate of its name and version */
     uint16_t ops;              /* bit (1 << enum kw_kind) for sign..unwrap */
     bool op_import, op_export; /* key_ops "import", "export" */
     struct pool_key *key;      /* usable as it is; NULL in pages (lists show no material) */
