@@ -14,6 +14,7 @@
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
+#include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)
 {
@@ -117,7 +118,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
     app->site = (struct gw_site){.name = "default",
                                  .vault = app->vault,
                                  .managed_hsm = true,
-                                 .retention_days = VAULT_RETENTION_DAYS};
+                                 .retention_days = VAULT_RETENTION_DEFAULT};
     KW_TRY(build_auth(app, error, error_len));
     if (config->limits.rate > 0) {
         app->rate = gw_rate_create(config->limits.rate);

@@ -217,7 +217,9 @@ enum gw_begin gw_request_begin(struct gw_request *req)
         return GW_BEGIN_REPLIED;
     }
     const struct gw_limits *limits = &gw_loop_app(req->loop)->config->limits;
-    req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
+    req->body_max = req->route->batch      ? limits->max_batch_body
+                    : req->route->body_max ? req->route->body_max
+                                           : limits->max_body;
     if (!req->route->piece)
         return GW_BEGIN_BUFFER;
     req->route->begin(req);

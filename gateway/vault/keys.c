@@ -111,9 +111,9 @@ void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char
 }
 
 void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                      struct kw_span name, vault_key_fn *done, void *ctx)
+                      struct kw_span name, unsigned retention_days, vault_key_fn *done, void *ctx)
 {
-    vault_object_delete(&CALL());
+    vault_object_delete(&CALL(.retention_days = retention_days));
 }
 
 void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,

@@ -48,6 +48,7 @@ struct vault_call {
     struct gw_loop *loop;
     const char *vault_name;
     struct kw_span name, version; /* empty version: the newest */
+    unsigned retention_days;      /* of a delete; 0: the default */
     vault_any_fn *done;
     void *ctx;
 };
