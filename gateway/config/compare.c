@@ -31,12 +31,12 @@ static bool same_group(const struct gw_config *a, const struct gw_config *b)
     for (size_t i = 0; i < a->member_count; i++) {
         const struct pool_member_config *x = &a->members[i], *y = &b->members[i];
         if (strcmp(x->name, y->name) != 0 || x->kind != y->kind || x->role != y->role ||
-            x->opens_hsm_keys != y->opens_hsm_keys || x->sessions != y->sessions ||
-            x->hosts != y->hosts || x->loaded_keys != y->loaded_keys ||
-            x->coalesce_off != y->coalesce_off || !same(x->module, y->module) ||
-            !same(x->token_label, y->token_label) || !same(x->token_serial, y->token_serial) ||
-            !same(x->pin_file, y->pin_file) || !same(x->url, y->url) ||
-            !same(x->token_file, y->token_file) || !same(x->ca, y->ca) ||
+            x->priority != y->priority || x->opens_hsm_keys != y->opens_hsm_keys ||
+            x->sessions != y->sessions || x->hosts != y->hosts ||
+            x->loaded_keys != y->loaded_keys || x->coalesce_off != y->coalesce_off ||
+            !same(x->module, y->module) || !same(x->token_label, y->token_label) ||
+            !same(x->token_serial, y->token_serial) || !same(x->pin_file, y->pin_file) ||
+            !same(x->url, y->url) || !same(x->token_file, y->token_file) || !same(x->ca, y->ca) ||
             x->sandbox != y->sandbox || x->memory_max != y->memory_max ||
             x->files_max != y->files_max || !same(x->probe_host, y->probe_host) ||
             x->probe_port != y->probe_port)

@@ -27,12 +27,12 @@ static json_t *member_json(const struct pool_member_stats *member)
         ok += member->kinds[k].ok + member->kinds[k].caller_error;
         failed += member->kinds[k].failed;
     }
-    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "name",
-                            member->name, "type", member->kind, "role", member->role, "admin",
-                            member->admin, "health", member->health, "state", member->sense,
-                            "reason", member->reason, "serving", member->serving, "in_flight",
-                            (json_int_t)member->in_flight, "queued", (json_int_t)member->queued,
-                            "operations", (json_int_t)ok, "failed", (json_int_t)failed);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "name", member->name, "type",
+        member->kind, "role", member->role, "priority", (int)member->priority, "admin",
+        member->admin, "health", member->health, "state", member->sense, "reason", member->reason,
+        "serving", member->serving, "in_flight", (json_int_t)member->in_flight, "queued",
+        (json_int_t)member->queued, "operations", (json_int_t)ok, "failed", (json_int_t)failed);
     if (out && member->login_attempts_left >= 0)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)
