@@ -59,6 +59,14 @@ static json_t *members_json(const struct pool_stats *stats)
     return members;
 }
 
+static json_t *reload_json(struct gw_app *app)
+{
+    struct gw_reload_state reload;
+    gw_app_reload_state(app, &reload);
+    return json_pack("{s:I,s:s,s:s}", "at", (json_int_t)reload.at_s, "error", reload.error,
+                     "restart_needed", reload.restart);
+}
+
 static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
 {
     char check[2 * KC_DOMAIN_CHECK_LEN + 1];
@@ -80,6 +88,8 @@ static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
                       "failovers", (json_int_t)stats->failovers, "retries",
                       (json_int_t)stats->retries, "wrong_answers", (json_int_t)stats->wrong_answers,
                       "members_up", (json_int_t)stats->members_up));
+    if (out)
+        json_object_set_new(out, "reload", reload_json(app));
     if (out)
         json_object_set_new(out, "process",
                             json_pack("{s:I,s:f,s:i}", "resident_bytes",
