@@ -2,6 +2,7 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/api/keys.h"
+#include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
 #include "gateway/api/secrets.h"
 
@@ -46,6 +47,9 @@ const struct gw_route gw_routes[] = {
     SECRETS(GW_GET,    "/deletedsecrets/{}",         "deletedsecrets_get",  gw_secrets_get_deleted,  "secrets/readMetadata/action"),
     SECRETS(GW_POST,   "/deletedsecrets/{}/recover", "secrets_recover",     gw_secrets_recover,      "secrets/recover/action"),
     SECRETS(GW_DELETE, "/deletedsecrets/{}",         "secrets_purge",       gw_secrets_purge,        "secrets/purge/action"),
+    SECRETS(GW_POST,   "/secrets/{}/backup",         "secrets_backup",      gw_secrets_backup,       "secrets/backup/action"),
+    {.method = GW_POST, .pattern = "/secrets/restore", .label = "secrets_restore", .run = gw_secrets_restore,
+     .face = GW_FACE_API, .kind = STORE_SECRET, .action = "secrets/restore/action", .body_max = GW_BACKUP_BODY_MAX},
 
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
@@ -65,6 +69,9 @@ const struct gw_route gw_routes[] = {
     CONTROL(GW_POST, "/members/{}/sync",      "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/zeroize",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/activate",  "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/add",       "control_member", gw_admin_membership, "control/member"),
+    CONTROL(GW_POST, "/members/{}/remove",    "control_member", gw_admin_membership, "control/member"),
+    CONTROL(GW_POST, "/members/{}/remove-forced", "control_member", gw_admin_membership, "control/member"),
 };
 /* clang-format on */
 

@@ -3,9 +3,10 @@
 #include "gateway/api/reply.h"
 #include "gateway/app.h"
 
-static void write_members(struct gw_out *out, struct kw_span authority,
+static void write_members(struct gw_out *out, const struct gw_request *req,
                           const struct vault_secret *secret, bool with_version)
 {
+    struct kw_span authority = gw_authority_of(req);
     gw_out_text(out, "\"id\":");
     gw_write_url(out, authority, "/secrets/", secret->name, with_version ? secret->version : NULL);
     if (secret->content_type) {
@@ -17,25 +18,25 @@ static void write_members(struct gw_out *out, struct kw_span authority,
         gw_write_url(out, authority, "/keys/", secret->name, with_version ? secret->version : NULL);
     }
     gw_out_text(out, ",");
-    gw_write_attributes_open(out, &secret->object);
+    gw_write_attributes_open(out, gw_site_of(req), &secret->object);
     gw_out_text(out, "}");
     gw_write_tags(out, &secret->object);
 }
 
-void gw_secret_write_item(struct gw_out *out, struct kw_span authority,
+void gw_secret_write_item(struct gw_out *out, const struct gw_request *req,
                           const struct vault_secret *secret, bool with_version)
 {
     gw_out_text(out, "{");
-    write_members(out, authority, secret, with_version);
+    write_members(out, req, secret, with_version);
     gw_out_text(out, "}");
 }
 
-void gw_secret_write_deleted(struct gw_out *out, struct kw_span authority,
+void gw_secret_write_deleted(struct gw_out *out, const struct gw_request *req,
                              const struct vault_secret *secret, bool with_version)
 {
     gw_out_text(out, "{");
-    gw_write_deletion(out, authority, "/deletedsecrets/", &secret->object);
-    write_members(out, authority, secret, with_version);
+    gw_write_deletion(out, gw_authority_of(req), "/deletedsecrets/", &secret->object);
+    write_members(out, req, secret, with_version);
     gw_out_text(out, "}");
 }
 
@@ -45,7 +46,7 @@ void gw_reply_secret(void *ctx, kw_status status, struct vault_secret *secret)
     if (status == KW_OK) {
         struct gw_out out;
         gw_out_init(&out, req->arena, 1024, 1u << 20);
-        gw_secret_write_item(&out, gw_authority_of(req), secret, true);
+        gw_secret_write_item(&out, req, secret, true);
         gw_reply_json(req, 200, &out);
     } else {
         gw_reply_status(req, status, gw_object_subject(req));
@@ -66,7 +67,7 @@ static kw_status reply_value(struct gw_request *req, const struct vault_secret *
     gw_out_text(&out, "{\"value\":");
     gw_out_string(&out, (const char *)value.data, value.len);
     gw_out_text(&out, ",");
-    write_members(&out, gw_authority_of(req), secret, true);
+    write_members(&out, req, secret, true);
     gw_out_text(&out, "}");
     gw_reply_json(req, 200, &out);
     return KW_OK;

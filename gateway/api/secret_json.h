@@ -7,9 +7,9 @@
 #include "gateway/vault/secret.h"
 
 /** Element of a list; lists of secrets show ids without a version. */
-void gw_secret_write_item(struct gw_out *out, struct kw_span authority,
+void gw_secret_write_item(struct gw_out *out, const struct gw_request *req,
                           const struct vault_secret *secret, bool with_version);
-void gw_secret_write_deleted(struct gw_out *out, struct kw_span authority,
+void gw_secret_write_deleted(struct gw_out *out, const struct gw_request *req,
                              const struct vault_secret *secret, bool with_version);
 
 /* Answers of vault calls; `ctx` is the request, of which a reference was taken for the call. */

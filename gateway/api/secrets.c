@@ -124,11 +124,10 @@ static void write_item(struct gw_out *out, const struct gw_page *page,
                        const struct vault_object *object)
 {
     const struct vault_secret *secret = (const struct vault_secret *)object;
-    struct kw_span authority = gw_authority_of(page->req);
     if (page->deleted)
-        gw_secret_write_deleted(out, authority, secret, false);
+        gw_secret_write_deleted(out, page->req, secret, false);
     else
-        gw_secret_write_item(out, authority, secret, page->versions);
+        gw_secret_write_item(out, page->req, secret, page->versions);
 }
 
 static void page_done(void *ctx, kw_status status, struct vault_secret *const *secrets,

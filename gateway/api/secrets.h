@@ -15,3 +15,6 @@ void gw_secrets_list_deleted(struct gw_request *req);
 void gw_secrets_get_deleted(struct gw_request *req);
 void gw_secrets_recover(struct gw_request *req);
 void gw_secrets_purge(struct gw_request *req);
+/* secrets_backup.c */
+void gw_secrets_backup(struct gw_request *req);
+void gw_secrets_restore(struct gw_request *req);

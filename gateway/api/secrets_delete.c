@@ -1,5 +1,6 @@
 /* DELETE /secrets/{name} and what can be done with a deleted secret. */
 
+#include "gateway/api/recovery.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/secret_json.h"
 #include "gateway/api/secrets.h"
@@ -18,7 +19,7 @@ static void reply_deleted(void *ctx, kw_status status, struct vault_secret *secr
     if (status == KW_OK) {
         struct gw_out out;
         gw_out_init(&out, req->arena, 1024, 1u << 20);
-        gw_secret_write_deleted(&out, gw_authority_of(req), secret, true);
+        gw_secret_write_deleted(&out, req, secret, true);
         gw_reply_json(req, 200, &out);
     } else {
         gw_reply_status(req, status, gw_object_subject(req));
@@ -65,7 +66,8 @@ static void delete_it(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
     gw_request_ref(req);
-    vault_secret_delete(site->vault, req->loop, site->name, req->params[0], reply_deleted, req);
+    vault_secret_delete(site->vault, req->loop, site->name, req->params[0], site->retention_days,
+                        reply_deleted, req);
 }
 
 void gw_secrets_delete(struct gw_request *req)
@@ -102,5 +104,11 @@ static void purge_it(struct gw_request *req)
 
 void gw_secrets_purge(struct gw_request *req)
 {
+    struct gw_fault fault;
+    if (gw_site_of(req)->purge_protection) {
+        gw_fault_purge_protected(&fault, STORE_SECRET, req->params[0]);
+        gw_reply_fault(req, &fault);
+        return;
+    }
     gw_secret_unless_managed(req, true, purge_it);
 }

@@ -235,9 +235,10 @@ void vault_secret_update(struct vault *vault, struct gw_loop *loop, const char *
 }
 
 void vault_secret_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                         struct kw_span name, vault_secret_fn *done, void *ctx)
+                         struct kw_span name, unsigned retention_days, vault_secret_fn *done,
+                         void *ctx)
 {
-    vault_object_delete(&CALL());
+    vault_object_delete(&CALL(.retention_days = retention_days));
 }
 
 void vault_secret_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,

@@ -89,7 +89,8 @@ void vault_secret_update(struct vault *vault, struct gw_loop *loop, const char *
                          const struct vault_secret_change *change, vault_secret_fn *done,
                          void *ctx);
 void vault_secret_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                         struct kw_span name, vault_secret_fn *done, void *ctx);
+                         struct kw_span name, unsigned retention_days, vault_secret_fn *done,
+                         void *ctx);
 void vault_secret_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                               struct kw_span name, vault_secret_fn *done, void *ctx);
 void vault_secret_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,

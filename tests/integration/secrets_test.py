@@ -6,7 +6,7 @@ import sqlite3
 import unittest
 import urllib.parse
 
-from keyward import Case, Server, now
+from keyward import Case, Server, b64, now, unb64
 
 
 class Secrets(Case):
@@ -164,6 +164,32 @@ class Secrets(Case):
         self.assertEqual(answer.body, b"")
         self.set("gone", "new")
         self.assertEqual(len(self.pages("/secrets/gone/versions")), 1)
+
+    def test_backup_and_restore(self):
+        made = [self.set("kept", f"v{i}", contentType="t", tags={"n": str(i)}) for i in range(3)]
+        self.expect(self.patch(f"/secrets/kept/{self.version(made[0])}", {"attributes": {"enabled": False}}), 200)
+        first = self.server.get("/secrets/kept/versions").json["value"]
+        blob = self.expect(self.server.post("/secrets/kept/backup", None), 200).json["value"]
+        put_back = lambda value: self.server.post("/secrets/restore", {"value": value})
+        self.expect(put_back(blob), 409, "Conflict")
+        self.expect(self.server.request("DELETE", "/secrets/kept"), 200)
+        self.expect(put_back(blob), 409, "Conflict", "ObjectIsDeletedButRecoverable")
+        self.expect(self.server.request("DELETE", "/deletedsecrets/kept"), 204)
+        sealed = bytearray(unb64(blob))
+        self.assertNotIn(b"v1", bytes(sealed))
+        for at in list(range(0, len(sealed), 7)) + [len(sealed) - 1]:
+            sealed[at] ^= 1
+            self.expect(put_back(b64(bytes(sealed))), 400, "BadParameter")
+            sealed[at] ^= 1
+        for value in ("", "AA", "!", blob[:-4], 5):
+            self.expect(put_back(value), 400, "BadParameter")
+        back = self.expect(put_back(blob), 200).json
+        self.assertEqual(back["id"], made[2]["id"])
+        self.assertNotIn("value", back)
+        self.assertEqual(self.server.get("/secrets/kept/versions").json["value"], first)
+        self.assertEqual(self.server.get("/secrets/kept").json, made[2])
+        self.expect(self.server.get(f"/secrets/kept/{self.version(made[0])}"), 403, "Forbidden", "SecretDisabled")
+        self.expect(self.server.post("/secrets/none/backup", None), 404, "SecretNotFound")
 
     def test_a_key_of_the_same_name(self):
         self.server.create("twin", "EC")

@@ -146,14 +146,14 @@ static void test_deleted(void **state)
     struct kw_span name = kw_span_str("a");
     assert_int_equal(set(tv, "a", kw_span_str("x"), NULL), KW_OK);
     newest_is(tv, "a", "x");
-    vault_secret_delete(tv->vault, loop, "v", name, take, &gone);
+    vault_secret_delete(tv->vault, loop, "v", name, 90, take, &gone);
     assert_int_equal(finish(tv, &gone, NULL), KW_OK);
     assert_int_equal(get(tv, "a", "", NULL), KW_E_NOT_FOUND);
     assert_int_equal(set(tv, "a", kw_span_str("y"), NULL), KW_E_CONFLICT);
     vault_secret_recover(tv->vault, loop, "v", name, take, &back);
     assert_int_equal(finish(tv, &back, NULL), KW_OK);
     newest_is(tv, "a", "x");
-    vault_secret_delete(tv->vault, loop, "v", name, take, &again);
+    vault_secret_delete(tv->vault, loop, "v", name, 90, take, &again);
     assert_int_equal(finish(tv, &again, NULL), KW_OK);
     vault_secret_purge(tv->vault, loop, "v", name, take, &purged);
     assert_int_equal(finish(tv, &purged, NULL), KW_OK);
