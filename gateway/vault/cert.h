@@ -80,6 +80,9 @@ void vault_cert_versions(struct vault *vault, struct gw_loop *loop, const char *
                          struct kw_span name, const char *after, unsigned limit,
                          vault_cert_page_fn *done, void *ctx);
 
+void vault_issuer_list(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                       const char *after, unsigned limit, vault_cert_page_fn *done, void *ctx);
+
 /* --- making ------------------------------------------------------------------------------------
  */
 

@@ -144,3 +144,9 @@ void vault_cert_versions(struct vault *vault, struct gw_loop *loop, const char *
 {
     vault_object_versions(&VAULT_PAGE_CALL(&vault_cert_kind), name);
 }
+
+void vault_issuer_list(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                       const char *after, unsigned limit, vault_cert_page_fn *done, void *ctx)
+{
+    vault_object_list(&VAULT_PAGE_CALL(&vault_issuer_kind, .deleted = false));
+}
