@@ -1,6 +1,9 @@
 /* GET, PATCH, DELETE /certificates/{name}/pending, POST /certificates/{name}/pending/merge */
 
 #include "gateway/api/certificates.h"
+
+#include <string.h>
+
 #include "gateway/api/certificates_common.h"
 #include "gateway/api/json_read.h"
 #include "gateway/api/reply.h"
@@ -70,6 +73,25 @@ static void on_merged(void *ctx, const struct vault_cert_answer *answer)
     gw_request_unref(req);
 }
 
+/* Bytes of one element: DER; or text, which the service takes too and which clients send: the
+ * base64 of DER once more, with or without the lines of PEM around it. */
+static bool unwrap(struct kw_span *der, struct gw_arena *arena)
+{
+    static const char dashes[] = "-----";
+    struct kw_span text = *der;
+    if (text.len == 0 || text.data[0] == 0x30)
+        return true;
+    if (text.len > 10 && memcmp(text.data, dashes, 5) == 0) {
+        const uint8_t *from = memmem(text.data + 5, text.len - 5, dashes, 5);
+        const uint8_t *end = text.data + text.len;
+        const uint8_t *to = from ? memmem(from + 5, (size_t)(end - from) - 5, dashes, 5) : NULL;
+        if (!to)
+            return false;
+        text = kw_span_of(from + 5, (size_t)(to - from) - 5);
+    }
+    return gw_base64_read(text, arena, der);
+}
+
 static bool read_x5c(const json_t *root, struct gw_arena *arena,
                      struct gw_x509_bytes certs[GW_X509_CHAIN_MAX], size_t *count,
                      struct gw_fault *fault)
@@ -87,7 +109,8 @@ static bool read_x5c(const json_t *root, struct gw_arena *arena,
         struct kw_span der;
         if (!json_is_string(item) ||
             !gw_base64_read(kw_span_of(json_string_value(item), json_string_length(item)), arena,
-                            &der))
+                            &der) ||
+            !unwrap(&der, arena))
             return gw_fault_bad(fault, "Property 'x5c' must hold certificates (DER) in base64.");
         /* an authority's own key may be of a kind that is not offered here */
         kw_status status = gw_x509_read(&info, der);

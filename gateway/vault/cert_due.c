@@ -24,6 +24,7 @@ static void part_done(struct sweep *sweep)
 {
     if (--sweep->open > 0)
         return;
+    gw_loop_unhold(sweep->loop);
     free(sweep);
     atomic_store(&under_way, false);
 }
@@ -142,6 +143,7 @@ void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now)
         return;
     }
     *sweep = (struct sweep){.vault = vault, .loop = loop, .now = now, .open = 1};
+    gw_loop_hold(loop);
     store_due(vault->store, loop, STORE_PENDING, STORE_DUE_WAKE, now, AT_ONCE, on_operations,
               sweep);
 }

@@ -14,6 +14,7 @@ struct ending {
     struct cert_issue issue;
     struct cert_signing signing;
     json_t *tags; /* what issue's tags point into */
+    bool held; /* no request keeps the loop */
     bool merge, has_enabled, enabled;
     json_t *merge_tags; /* in the place of the operation's; NULL: none were given */
 };
@@ -31,6 +32,8 @@ static void clear(struct cert_job *job)
     free(e->signing.der);
     gw_x509_draft_clear(&e->signing.draft);
     cert_issue_clear(&e->issue);
+    if (e->held)
+        gw_loop_unhold(job->loop);
 }
 
 /* --- failing -----------------------------------------------------------------------------------
@@ -180,6 +183,8 @@ void vault_cert_finish(const struct vault_cert_call *call)
     if (!e)
         return;
     e->job.clear = clear;
+    e->held = true;
+    gw_loop_hold(call->loop);
     cert_job_load(&e->job, sign_itself);
 }
 
