@@ -100,10 +100,13 @@ static bool wants_pending(struct gw_request *req)
 void gw_certs_list(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
+    bool pending = wants_pending(req);
     struct gw_page *page = gw_page_start(req, "/certificates", false, false);
-    if (page)
-        vault_cert_list(site->vault, req->loop, site->name, false, wants_pending(req), page->after,
-                        page->limit, page_done, page);
+    if (!page)
+        return;
+    page->query = pending ? "&includePending=true" : NULL;
+    vault_cert_list(site->vault, req->loop, site->name, false, pending, page->after, page->limit,
+                    page_done, page);
 }
 
 void gw_certs_list_deleted(struct gw_request *req)

@@ -228,8 +228,8 @@ static void start(const struct vault_doc_call *call, vault_doc_change_fn *change
         return;
     }
     work->call = *call;
-    strcpy(work->vault_name, call->vault_name);
-    strcpy(work->name, call->name);
+    memcpy(work->vault_name, call->vault_name, strlen(call->vault_name) + 1);
+    memcpy(work->name, call->name, strlen(call->name) + 1);
     work->change = change;
     work->change_ctx = change_ctx;
     read_it(work);

@@ -14,7 +14,7 @@ struct ending {
     struct cert_issue issue;
     struct cert_signing signing;
     json_t *tags; /* what issue's tags point into */
-    bool held; /* no request keeps the loop */
+    bool held;    /* no request keeps the loop */
     bool merge, has_enabled, enabled;
     json_t *merge_tags; /* in the place of the operation's; NULL: none were given */
 };

@@ -130,10 +130,10 @@ void vault_cert_list(struct vault *vault, struct gw_loop *loop, const char *vaul
     }
     lists->page = (struct page){
         .vault = vault, .loop = loop, .deleted = deleted, .limit = limit, .done = done, .ctx = ctx};
-    strcpy(lists->page.vault_name, vault_name);
+    memcpy(lists->page.vault_name, vault_name, strlen(vault_name) + 1);
     if (after) {
-        strcpy(lists->page.after, after);
-        strcpy(lists->first, after);
+        memcpy(lists->page.after, after, strlen(after) + 1);
+        memcpy(lists->first, after, strlen(after) + 1);
     }
     read_pending(&lists->page);
 }
