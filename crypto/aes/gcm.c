@@ -196,7 +196,7 @@ KC_VAES_INLINE void fetch_ahead(const struct kc_gcm_message *m)
     for (size_t at = 0; at < KC_GCM_BULK; at += 64) {
         _mm_prefetch((const char *)m->in + at, _MM_HINT_T0);
         __builtin_prefetch(m->out + at, 1);
-        _mm_prefetch((const char *)m->key->powers + at, _MM_HINT_T0);
+        _mm_prefetch((const char *)m->key->more->powers + at, _MM_HINT_T0);
     }
 }
 

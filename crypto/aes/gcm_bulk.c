@@ -15,7 +15,7 @@ KC_VAES_INLINE void absorb(struct sums *sums, const struct kc_aes_schedule *key,
                            const uint8_t *data, unsigned v, __m128i state)
 {
     __m512i x = kc_ghash_swap512(_mm512_loadu_si512(data + 64 * v));
-    __m512i h = _mm512_loadu_si512(key->powers[4 * v]);
+    __m512i h = _mm512_loadu_si512(key->more->powers[4 * v]);
     if (v == 0)
         x = _mm512_xor_si512(x, _mm512_zextsi128_si512(state));
     sums->lo = _mm512_xor_si512(sums->lo, _mm512_clmulepi64_epi128(x, h, 0x00));

@@ -51,7 +51,7 @@ KC_VAES_INLINE __m128i kc_ghash_blocks(const struct kc_aes_schedule *key, __m128
                                        const uint8_t *data, size_t count)
 {
     __m512i lo = _mm512_setzero_si512(), mid = lo, hi = lo;
-    const uint8_t *power = key->powers[KC_GHASH_POWERS - count];
+    const uint8_t *power = key->more->powers[KC_GHASH_POWERS - count];
     for (size_t done = 0; done < count; done += 4) {
         size_t now = count - done < 4 ? count - done : 4;
         __mmask8 mask = (__mmask8)((1u << (2 * now)) - 1);
