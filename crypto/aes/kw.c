@@ -149,7 +149,8 @@ KC_VAES static void run_vectors(struct kc_kw_scratch *s, size_t n, unsigned roun
         (decrypt ? unwrap_8 : wrap_8)(s, n, rounds);
 }
 
-/* --- messages into lanes and back -----------------------------------------------------------------
+/* --- messages into lanes and back
+ * -----------------------------------------------------------------
  */
 
 /* `len` (0..16) bytes of a row, zeros behind them. */
@@ -250,7 +251,8 @@ KC_VAES_INLINE void store_unwrapped(struct kc_kw_scratch *s, unsigned lane, stru
     m->ok = (uint8_t)(good & 1);
 }
 
-/* --- groups ---------------------------------------------------------------------------------------
+/* --- groups
+ * ---------------------------------------------------------------------------------------
  */
 
 KC_VAES static void run_group(struct kc_kw_message *messages, const uint16_t *group, unsigned count,
