@@ -52,8 +52,14 @@ KC_VAES_INLINE void transpose(__m512i *x)
     x[3] = _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd);
 }
 
-KC_VAES_INLINE void bring_in(struct lanes *l, unsigned v, __mmask8 mask)
+static __mmask8 block_mask(size_t blocks)
 {
+    return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
+}
+
+KC_VAES_INLINE void bring_in(struct lanes *l, unsigned v, size_t blocks)
+{
+    const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] =
         _mm512_maskz_loadu_epi64(mask, (const void *)(uintptr_t)l->in[4 * v + i]);
@@ -61,12 +67,13 @@ KC_VAES_INLINE void bring_in(struct lanes *l, unsigned v, __mmask8 mask)
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(l->block[i][v], x[i]);
 }
 
-KC_VAES_INLINE void bring_out(struct lanes *l, unsigned v, __mmask8 mask)
+KC_VAES_INLINE void bring_out(struct lanes *l, unsigned v, size_t blocks)
 {
+    const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] = _mm512_load_si512(l->block[i][v]);
     transpose(x);
-    if (mask == 0xff)
+    if (blocks == RUN)
         KC_UNROLL for (unsigned i = 0; i < RUN; i++)
             _mm512_storeu_si512((void *)(uintptr_t)l->out[4 * v + i], x[i]);
     else
@@ -92,9 +99,8 @@ KC_VAES_INLINE void encrypt(struct lanes *l, const struct kc_aes_lane_keys *keys
     KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
     for (size_t done = 0; done < steps; done += RUN) {
         size_t now = steps - done < RUN ? steps - done : RUN;
-        __mmask8 mask = (__mmask8)((1u << (2 * now)) - 1);
         for (unsigned v = 0; v < vectors; v++)
-            bring_in(l, v, mask);
+            bring_in(l, v, now);
         for (size_t step = 0; step < now; step++) {
             KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
                 _mm512_xor_si512(state[v], _mm512_load_si512(l->block[step][v]));
@@ -103,7 +109,7 @@ KC_VAES_INLINE void encrypt(struct lanes *l, const struct kc_aes_lane_keys *keys
                 _mm512_store_si512(l->block[step][v], state[v]);
         }
         for (unsigned v = 0; v < vectors; v++)
-            bring_out(l, v, mask);
+            bring_out(l, v, now);
         advance(l, vectors, now);
     }
     KC_UNROLL for (unsigned v = 0; v < vectors; v++) _mm512_store_si512(l->chain[v], state[v]);
@@ -211,11 +217,6 @@ void kc_cbc_encrypt(struct kc_cbc_message *messages, size_t n, struct kc_cbc_scr
     for (unsigned rounds = 10; rounds <= 14; rounds += 2)
         encrypt_size(messages, n, rounds, scratch);
     kw_wipe(scratch, sizeof *scratch);
-}
-
-KC_VAES_INLINE __mmask8 block_mask(size_t blocks)
-{
-    return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
 }
 
 KC_VAES_INLINE __m512i dec_key(const struct kc_aes_schedule *key, unsigned round)
