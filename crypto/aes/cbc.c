@@ -6,37 +6,39 @@
 
 #if KC_HAVE_VAES
 
-#define RUN 4 /* blocks of each lane that are brought in and out at once: a cache line */
+#define RUN KC_CBC_RUN
 
-/* A lane's place in its message. Inside a run of steps every busy lane moves on by one block a
- * step; an idle one reads and writes the same spare room. */
-struct lanes {
-    _Alignas(64) uint64_t in[KC_AES_LANES], out[KC_AES_LANES]; /* addresses */
-    uint64_t moves[KC_AES_LANES];                              /* all ones, or 0 for an idle lane */
-    uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
-    uint8_t block[RUN][KC_AES_VECTORS][64];
-    const struct kc_aes_schedule *key[KC_AES_LANES];
-    size_t left[KC_AES_LANES]; /* blocks, the stand-in for the last one included */
-    const uint8_t *last_block[KC_AES_LANES];
-    unsigned rounds;
-    uint8_t spare[16 * RUN];
-};
-
-static void lane_take(struct lanes *l, unsigned lane, const struct kc_cbc_message *m)
-{
-    l->in[lane] = (uintptr_t)m->in;
-    l->out[lane] = (uintptr_t)m->out;
-    l->moves[lane] = ~0ULL;
-    l->left[lane] = m->len / 16;
-    l->last_block[lane] = m->last_block;
-    l->key[lane] = m->key;
-    memcpy(l->chain[lane / 4] + 16 * (lane % 4), m->iv, 16);
-}
-
-static void lane_idle(struct lanes *l, unsigned lane)
+static void lane_idle(struct kc_cbc_lanes *l, unsigned lane)
 {
     l->in[lane] = l->out[lane] = (uintptr_t)l->spare;
     l->moves[lane] = 0;
+    l->left[lane] = UINT64_MAX;
+}
+
+/* What follows when a lane's blocks are done: the block that stands in for the last, or nothing. */
+static void lane_go_on(struct kc_cbc_lanes *l, unsigned lane)
+{
+    const uint8_t *last = l->last_block[lane];
+    if (!last) {
+        lane_idle(l, lane);
+        return;
+    }
+    l->in[lane] = (uintptr_t)last;
+    l->left[lane] = 1;
+    l->last_block[lane] = NULL;
+}
+
+static void lane_take(struct kc_cbc_lanes *l, unsigned lane, const struct kc_cbc_message *m)
+{
+    l->in[lane] = (uintptr_t)m->in;
+    l->out[lane] = (uintptr_t)m->out;
+    l->moves[lane] = UINT64_MAX;
+    l->left[lane] = m->len / 16 - (m->last_block != NULL);
+    l->last_block[lane] = m->last_block;
+    l->key[lane] = m->key;
+    memcpy(l->chain[lane / 4] + 16 * (lane % 4), m->iv, 16);
+    if (l->left[lane] == 0)
+        lane_go_on(l, lane);
 }
 
 /* Four lanes' blocks a, b, c, d of one message each to four vectors of one step each, and back. */
@@ -57,7 +59,7 @@ static __mmask8 block_mask(size_t blocks)
     return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
 }
 
-KC_VAES_INLINE void bring_in(struct lanes *l, unsigned v, size_t blocks)
+KC_VAES_INLINE void bring_in(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
@@ -67,7 +69,7 @@ KC_VAES_INLINE void bring_in(struct lanes *l, unsigned v, size_t blocks)
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(l->block[i][v], x[i]);
 }
 
-KC_VAES_INLINE void bring_out(struct lanes *l, unsigned v, size_t blocks)
+KC_VAES_INLINE void bring_out(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
@@ -81,7 +83,7 @@ KC_VAES_INLINE void bring_out(struct lanes *l, unsigned v, size_t blocks)
             _mm512_mask_storeu_epi64((void *)(uintptr_t)l->out[4 * v + i], mask, x[i]);
 }
 
-KC_VAES_INLINE void advance(struct lanes *l, unsigned vectors, size_t steps)
+KC_VAES_INLINE void advance(struct kc_cbc_lanes *l, unsigned vectors, size_t steps)
 {
     const __m512i bytes = _mm512_set1_epi64((long long)(16 * steps));
     for (unsigned i = 0; i < 4 * vectors; i += 8) {
@@ -92,8 +94,8 @@ KC_VAES_INLINE void advance(struct lanes *l, unsigned vectors, size_t steps)
 }
 
 /* `steps` blocks in every lane of `vectors` vectors. */
-KC_VAES_INLINE void encrypt(struct lanes *l, const struct kc_aes_lane_keys *keys, size_t steps,
-                            unsigned vectors)
+KC_VAES_INLINE void encrypt(struct kc_cbc_lanes *l, const struct kc_aes_lane_keys *keys,
+                            size_t steps, unsigned vectors)
 {
     __m512i state[KC_AES_VECTORS];
     KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
@@ -116,8 +118,8 @@ KC_VAES_INLINE void encrypt(struct lanes *l, const struct kc_aes_lane_keys *keys
 }
 
 #define SIZE(VECTORS)                                                                              \
-    KC_VAES static void encrypt_##VECTORS(struct lanes *l, const struct kc_aes_lane_keys *keys,    \
-                                          size_t steps)                                            \
+    KC_VAES static void encrypt_##VECTORS(struct kc_cbc_lanes *l,                                  \
+                                          const struct kc_aes_lane_keys *keys, size_t steps)       \
     {                                                                                              \
         encrypt(l, keys, steps, VECTORS);                                                          \
     }
@@ -125,34 +127,21 @@ SIZE(2)
 SIZE(4)
 SIZE(8)
 
-/* Blocks until some busy lane ends or comes to its stand-in block; 0 when all are idle. A lane at
- * its stand-in is pointed to it. */
-static size_t next_steps(struct lanes *l, unsigned used)
+/* Blocks until some busy lane has to be looked at; 0 when all are idle. */
+static size_t next_steps(const struct kc_cbc_lanes *l, unsigned used)
 {
-    size_t steps = SIZE_MAX;
-    for (unsigned i = 0; i < used; i++) {
-        size_t left = l->left[i];
-        if (left == 0)
-            continue;
-        if (l->last_block[i]) {
-            if (left == 1)
-                l->in[i] = (uintptr_t)l->last_block[i];
-            else
-                left--;
-        }
-        steps = left < steps ? left : steps;
-    }
-    return steps == SIZE_MAX ? 0 : steps;
+    uint64_t steps = UINT64_MAX;
+    for (unsigned i = 0; i < used; i++)
+        steps = l->left[i] < steps ? l->left[i] : steps;
+    return steps == UINT64_MAX ? 0 : steps;
 }
 
-static void account(struct lanes *l, unsigned used, size_t steps)
+static void account(struct kc_cbc_lanes *l, unsigned used, size_t steps)
 {
     for (unsigned i = 0; i < used; i++) {
+        l->left[i] -= steps & l->moves[i];
         if (l->left[i] == 0)
-            continue;
-        l->left[i] -= steps;
-        if (l->left[i] == 0)
-            lane_idle(l, i);
+            lane_go_on(l, i);
     }
 }
 
@@ -164,13 +153,13 @@ static size_t next_of(const struct kc_cbc_message *messages, size_t n, size_t fr
 }
 
 /* Gives the lanes that are free the next messages. Returns how many lanes are in use. */
-KC_VAES static unsigned refill(struct lanes *l, const struct kc_cbc_message *messages, size_t n,
-                               size_t *next, unsigned used, struct kc_aes_lane_keys *keys)
+KC_VAES static unsigned refill(struct kc_cbc_lanes *l, const struct kc_cbc_message *messages,
+                               size_t n, size_t *next, unsigned used, struct kc_aes_lane_keys *keys)
 {
     for (unsigned v = 0; v < KC_AES_VECTORS && *next < n; v++) {
         unsigned taken = 0;
         for (unsigned i = 4 * v; i < 4 * v + 4 && *next < n; i++) {
-            if (l->left[i] > 0)
+            if (l->moves[i] != 0)
                 continue;
             lane_take(l, i, &messages[*next]);
             *next = next_of(messages, n, *next + 1, l->rounds);
@@ -187,29 +176,27 @@ KC_VAES static unsigned refill(struct lanes *l, const struct kc_cbc_message *mes
 static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rounds,
                          struct kc_cbc_scratch *scratch)
 {
-    struct lanes l;
+    struct kc_cbc_lanes *l = &scratch->lanes;
     size_t next = next_of(messages, n, 0, rounds), steps;
     if (next == n)
         return;
-    memset(&l, 0, sizeof l);
-    l.rounds = rounds;
+    l->rounds = rounds;
     for (unsigned i = 0; i < KC_AES_LANES; i++) {
-        lane_idle(&l, i);
-        l.key[i] = messages[next].key;
+        lane_idle(l, i);
+        l->key[i] = messages[next].key;
     }
     unsigned used = 0;
     do {
-        used = refill(&l, messages, n, &next, used, &scratch->keys);
-        steps = next_steps(&l, used);
+        used = refill(l, messages, n, &next, used, &scratch->keys);
+        steps = next_steps(l, used);
         if (used <= 8)
-            encrypt_2(&l, &scratch->keys, steps);
+            encrypt_2(l, &scratch->keys, steps);
         else if (used <= 16)
-            encrypt_4(&l, &scratch->keys, steps);
+            encrypt_4(l, &scratch->keys, steps);
         else
-            encrypt_8(&l, &scratch->keys, steps);
-        account(&l, used, steps);
+            encrypt_8(l, &scratch->keys, steps);
+        account(l, used, steps);
     } while (steps > 0);
-    kw_wipe(&l, sizeof l);
 }
 
 void kc_cbc_encrypt(struct kc_cbc_message *messages, size_t n, struct kc_cbc_scratch *scratch)
