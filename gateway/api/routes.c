@@ -2,10 +2,12 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/api/certificates.h"
+#include "gateway/api/export.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
 #include "gateway/api/secrets.h"
+#include "gateway/vault/export.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
@@ -20,6 +22,20 @@
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_CONTROL, .no_version = true, .action = action_}
+
+#define TRANSFER(face_, no_version_, method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = face_, .no_version = no_version_, \
+     .action = action_, .body_max = VAULT_TRANSFER_PIECE}
+#define TRANSFERS(face_, v_) \
+    TRANSFER(face_, v_, GW_POST,   "/export",           "export_start",  gw_export_start,  "export/start/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/export/{}",        "export_get",    gw_transfer_get,  "export/read/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/export/{}/data",   "export_data",   gw_export_data,   "export/read/action"), \
+    TRANSFER(face_, v_, GW_DELETE, "/export/{}",        "export_drop",   gw_transfer_drop, "export/start/action"), \
+    TRANSFER(face_, v_, GW_POST,   "/import",           "import_start",  gw_import_start,  "import/start/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/import/{}",        "import_get",    gw_transfer_get,  "import/start/action"), \
+    TRANSFER(face_, v_, GW_PUT,    "/import/{}/data",   "import_data",   gw_import_data,   "import/start/action"), \
+    TRANSFER(face_, v_, GW_POST,   "/import/{}/commit", "import_commit", gw_import_commit, "import/start/action"), \
+    TRANSFER(face_, v_, GW_DELETE, "/import/{}",        "import_drop",   gw_transfer_drop, "import/start/action")
 
 const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
@@ -87,6 +103,10 @@ const struct gw_route gw_routes[] = {
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
      .batch = true, .begin = gw_batch_begin, .piece = gw_batch_piece},
+
+    /* an extension of keyward: whole vaults, by the API and by the control socket */
+    TRANSFERS(GW_FACE_API, false),
+    TRANSFERS(GW_FACE_CONTROL, true),
 
     ADMIN(GW_GET, "/",            "admin_index",   gw_admin_index),
     ADMIN(GW_GET, "/healthz",     "admin_healthz", gw_admin_healthz),

@@ -16,7 +16,9 @@ enum store_op {
     STORE_OP_ADD,
     STORE_OP_REMOVE,
     STORE_OP_WAKE,
-    STORE_OP_APPLY, /* `parts`, all or none */
+    STORE_OP_APPLY,      /* `parts`, all or none */
+    STORE_OP_VAULT_MOVE, /* from `vault` to `name` */
+    STORE_OP_VAULT_DROP,
     STORE_OP_SETTING_PUT,
     /* queries: the reader's thread */
     STORE_OP_GET,
