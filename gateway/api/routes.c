@@ -2,6 +2,7 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/api/keys.h"
+#include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
 
 /* clang-format off */
@@ -30,6 +31,14 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_GET,    "/deletedkeys/{}",         "deletedkeys_get",  gw_keys_get_deleted,  "keys/deletedKeys/read/action"),
     KEYS(GW_POST,   "/deletedkeys/{}/recover", "keys_recover",     gw_keys_recover,      "keys/deletedKeys/recover/action"),
     KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
+    KEYS(GW_POST,   "/keys/{}/backup",         "keys_backup",      gw_keys_backup,       "keys/backup/action"),
+    {.method = GW_POST, .pattern = "/keys/restore", .label = "keys_restore", .run = gw_keys_restore,
+     .face = GW_FACE_API, .action = "keys/restore/action", .body_max = GW_BACKUP_BODY_MAX},
+    KEYS(GW_POST,   "/keys/{}/rotate",         "keys_rotate",      gw_keys_rotate,       "keys/rotate/action"),
+    KEYS(GW_GET,    "/keys/{}/rotationpolicy", "keys_policy_get",  gw_keys_get_policy,   "keys/read/action"),
+    KEYS(GW_PUT,    "/keys/{}/rotationpolicy", "keys_policy_set",  gw_keys_set_policy,   "keys/write/action"),
+    KEYS(GW_POST,   "/keys/{}/{?}/release",    "keys_release",     gw_keys_release,      "keys/release/action"),
+    KEYS(GW_GET,    "/keys/{}/{?}/attestation", "keys_attestation", gw_keys_attestation, "keys/read/action"),
     KEYS(GW_POST,   "/rng",                    "rng",              gw_rng,               "rng/action"),
 
     /* an extension of keyward; the right to each operation is asked per operation */
