@@ -12,7 +12,6 @@
 #include "gateway/http/http.h"
 #include "gateway/obs/log.h"
 #include "gateway/process.h"
-#include "gateway/vault/cert.h"
 
 #define BEAT_MAX_AGE KW_S(5)
 
@@ -43,25 +42,6 @@ bool gw_app_loops_alive(const struct gw_app *app)
             return false;
     }
     return true;
-}
-
-/* --- what nobody asks for ----------------------------------------------------------------------
- */
-
-#define UPKEEP_TICKS 3
-
-static void certificates_due(void *arg)
-{
-    struct gw_app *app = arg;
-    vault_cert_due(app->vault, app->loops[0], kw_wall_s());
-}
-
-/* A loop that hangs, or is short of memory, is asked again with the next round. */
-static void upkeep(struct gw_app *app)
-{
-    static unsigned ticks;
-    if (ticks++ % UPKEEP_TICKS == 0)
-        (void)!gw_loop_post(app->loops[0], certificates_due, app);
 }
 
 /* --- the main thread ----------------------------------------------------------------------------
@@ -107,7 +87,7 @@ void gw_app_run(struct gw_app *app)
             gw_notify("READY=1");
         }
         ask_loops(app);
-        upkeep(app);
+        gw_schedule_tick(app);
         if (watched && gw_app_loops_alive(app))
             gw_notify("WATCHDOG=1");
     }

@@ -73,6 +73,10 @@ static bool read_request(const json_t *root, struct gw_arena *arena,
     if (!ok || !gw_key_body_read(root, root, arena, &body, fault))
         return false;
     gw_key_body_apply(&body, request);
+    if (request->op_import && (request->ops != 0 || request->kty != KW_KTY_RSA || !request->hsm))
+        return gw_fault_bad(fault,
+                            "Property 'key_ops': 'import' makes a key exchange key, which is "
+                            "RSA-HSM and has no other operation.");
     return true;
 }
 

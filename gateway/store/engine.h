@@ -16,6 +16,7 @@ enum store_op {
     STORE_OP_ADD,
     STORE_OP_REMOVE,
     STORE_OP_WAKE,
+    STORE_OP_NEED,
     STORE_OP_APPLY,      /* `parts`, all or none */
     STORE_OP_VAULT_MOVE, /* from `vault` to `name` */
     STORE_OP_VAULT_DROP,
@@ -52,8 +53,8 @@ struct store_request {
     char after[STORE_NAME_MAX + 1];
     bool deleted;
     unsigned limit;
-    int64_t created, deleted_at, purge_at, wake_at;
-    bool sets_wake, optional, has_base;
+    int64_t created, deleted_at, purge_at, wake_at, was_wake;
+    bool sets_wake, checks_wake, optional, has_base;
     char base[STORE_VERSION_LEN + 1];
     size_t max_bytes;
     enum store_due_what due;

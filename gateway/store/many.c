@@ -11,6 +11,7 @@ static const enum store_op op_of[] = {
     [STORE_CHANGE_UPDATE] = STORE_OP_UPDATE,   [STORE_CHANGE_DELETE] = STORE_OP_DELETE,
     [STORE_CHANGE_RECOVER] = STORE_OP_RECOVER, [STORE_CHANGE_PURGE] = STORE_OP_PURGE,
     [STORE_CHANGE_REMOVE] = STORE_OP_REMOVE,   [STORE_CHANGE_WAKE] = STORE_OP_WAKE,
+    [STORE_CHANGE_NEED] = STORE_OP_NEED,
 };
 
 static kw_status fill_new_version(struct store_request *part, const struct store_change *change)
@@ -18,8 +19,6 @@ static kw_status fill_new_version(struct store_request *part, const struct store
     if (strlen(part->version) != STORE_VERSION_LEN)
         return KW_E_INPUT;
     part->created = change->created;
-    part->has_base = change->base != NULL;
-    KW_TRY(store_call_text(part->base, sizeof part->base, change->base));
     return store_call_record(part, change->record);
 }
 
@@ -31,9 +30,13 @@ static kw_status fill_part(struct store_request *part, const struct store_change
     part->optional = change->optional;
     part->sets_wake = change->sets_wake;
     part->wake_at = change->wake_at;
+    part->checks_wake = change->checks_wake;
+    part->was_wake = change->was_wake;
+    part->has_base = change->base != NULL;
     part->purge_at = change->purge_at;
     part->deleted_at = change->deleted_at;
     KW_TRY(store_call_ref(part, &change->ref));
+    KW_TRY(store_call_text(part->base, sizeof part->base, change->base));
     switch (part->op) {
     case STORE_OP_PUT:
     case STORE_OP_ADD:

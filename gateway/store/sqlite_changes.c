@@ -159,6 +159,14 @@ static kw_status check_expected(struct work *work, const struct store_row *row)
                : refuse(work, STORE_CONFLICT_CHANGED);
 }
 
+static kw_status check_wake(struct work *work)
+{
+    const struct store_request *req = work->req;
+    return !req->checks_wake || req->was_wake == work->object.wake_at
+               ? KW_OK
+               : refuse(work, STORE_CONFLICT_CHANGED);
+}
+
 static kw_status update(struct work *work)
 {
     struct store_request *req = work->req;
@@ -167,6 +175,7 @@ static kw_status update(struct work *work)
     KW_TRY(sqlite_sql_live_row(work->conn, req, work->result));
     struct store_row *row = &work->result->rows[work->result->row_count - 1];
     KW_TRY(check_expected(work, row));
+    KW_TRY(check_wake(work));
     KW_TRY(sqlite_sql_get(work->conn, SQL_SET_RECORD, &st));
     KW_TRY(sqlite_sql_int(work->conn, st, 1, work->object.id));
     KW_TRY(sqlite_sql_text(work->conn, st, 2, row->version));
@@ -218,7 +227,16 @@ static kw_status remove_all(struct work *work)
 static kw_status wake(struct work *work)
 {
     KW_TRY(need_object(work, false));
+    KW_TRY(check_wake(work));
     KW_TRY(set_wake(work));
+    return sqlite_sql_one_row(work->conn, SQL_LIVE_NEWEST, work->req, work->result);
+}
+
+static kw_status need(struct work *work)
+{
+    KW_TRY(need_object(work, false));
+    if (work->req->has_base)
+        KW_TRY(check_base(work));
     return sqlite_sql_one_row(work->conn, SQL_LIVE_NEWEST, work->req, work->result);
 }
 
@@ -253,6 +271,8 @@ static kw_status change_object(struct sqlite_conn *conn, struct store_request *r
         return remove_all(&work);
     case STORE_OP_WAKE:
         return wake(&work);
+    case STORE_OP_NEED:
+        return need(&work);
     default:
         return KW_E_INTERNAL;
     }

@@ -137,7 +137,8 @@ enum store_change_op {
     STORE_CHANGE_RECOVER,
     STORE_CHANGE_PURGE,
     STORE_CHANGE_REMOVE, /* destroys the object with all versions, live or deleted */
-    STORE_CHANGE_WAKE    /* sets wake_at of a live object and nothing else */
+    STORE_CHANGE_WAKE,   /* sets wake_at of a live object and nothing else */
+    STORE_CHANGE_NEED    /* changes nothing: the object must be live, with `base` as its newest */
 };
 
 struct store_change {
@@ -146,7 +147,7 @@ struct store_change {
     int64_t created;         /* PUT, ADD: wall seconds */
     struct kw_span record;   /* PUT, ADD, UPDATE; not empty */
     struct kw_span expected; /* UPDATE: SHA-256 of the record it was made from, or empty */
-    /* PUT: the version that must be the newest now (KW_E_CONFLICT otherwise); NULL: no check */
+    /* PUT, NEED: the version that must be the newest now (else KW_E_CONFLICT); NULL: no check */
     const char *base;
     int64_t deleted_at; /* DELETE: not 0 */
     /* DELETE: when it may be purged. PURGE: when not 0, the object must have this time, so that one
@@ -154,7 +155,11 @@ struct store_change {
     int64_t purge_at;
     bool sets_wake;  /* PUT, ADD, UPDATE: `wake_at` is taken; otherwise it stays as it is */
     int64_t wake_at; /* with WAKE: always taken; 0: never */
-    bool optional;   /* KW_E_NOT_FOUND counts as done and gives a row without a name */
+    /* UPDATE, WAKE: the object's wake_at must be `was_wake` (KW_E_CONFLICT otherwise), so that a
+     * time set by somebody else in the meantime stays */
+    bool checks_wake;
+    int64_t was_wake;
+    bool optional; /* KW_E_NOT_FOUND counts as done and gives a row without a name */
 };
 
 #define STORE_CHANGES_MAX       16384

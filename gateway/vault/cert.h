@@ -112,10 +112,14 @@ void vault_cert_forget(const struct vault_cert_call *call);
  * left, by the sweep. `done` may be NULL. */
 void vault_cert_finish(const struct vault_cert_call *call);
 
-/** A day's work, done in small pieces whenever it is called: finishes what a crash left, renews
- * what is due. Many gateways of a fleet may do it at the same time: the version a renewal starts
- * from decides which one counts. Loop thread. */
-void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now);
+/** `renewed`: operations that were begun. */
+typedef void vault_cert_due_fn(void *ctx, kw_status status, unsigned renewed);
+
+/** Finishes what a crash left, begins the renewals that are due at `now` (wall seconds), in all
+ *  vaults. Many gateways of a fleet may do it at the same time: the version a renewal starts from
+ *  decides which one counts. */
+void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now, vault_cert_due_fn *done,
+                    void *ctx);
 
 /* --- changing ----------------------------------------------------------------------------------
  */

@@ -1,46 +1,79 @@
 /* What nobody asks for: operations that a crash left open are finished, certificates are renewed as
  * their policies say. The store keeps when each is due, so a restart forgets nothing; what counts
- * is decided by compare-and-set, so several gateways may do this at the same time. */
+ * is decided by compare-and-set, so several gateways may do this at the same time. One after the
+ * other, so that a hundred that are due together do not keep the members from their clients. */
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "crypto/base/clock.h"
 #include "gateway/vault/cert_job.h"
 
-#define AT_ONCE 8 /* each may make a key */
-
-/* one sweep at a time in a process: the next one sees what this one leaves */
-static atomic_bool under_way;
+#define PAGE    100
+#define AGAIN_S 60
 
 struct sweep {
     struct vault *vault;
     struct gw_loop *loop;
+    vault_cert_due_fn *done;
+    void *ctx;
     int64_t now;
-    unsigned open; /* parts that are not back yet */
+    unsigned renewed;
+    enum store_kind kind;
+    struct store_result page;
+    size_t at;
 };
 
-static void part_done(struct sweep *sweep)
+static void next_row(struct sweep *sweep);
+static void read_page(struct sweep *sweep);
+
+static void page_clear(struct sweep *sweep)
 {
-    if (--sweep->open > 0)
-        return;
-    gw_loop_unhold(sweep->loop);
-    free(sweep);
-    atomic_store(&under_way, false);
+    for (size_t i = 0; i < sweep->page.row_count; i++)
+        free(sweep->page.rows[i].record);
+    free(sweep->page.rows);
+    sweep->page = (struct store_result){0};
+    sweep->at = 0;
 }
 
-static void on_part(void *ctx, const struct vault_cert_answer *answer)
+static void end(struct sweep *sweep, kw_status status)
 {
-    (void)answer; /* who polls the operation is told; what failed for now is due again */
-    part_done(ctx);
+    page_clear(sweep);
+    sweep->done(sweep->ctx, status, sweep->renewed);
+    free(sweep);
+}
+
+/* Who polls an operation is told what came of it; what failed for now is due again. */
+static void on_row(void *ctx, const struct vault_cert_answer *answer)
+{
+    (void)answer;
+    next_row(ctx);
+}
+
+static void on_renewed(void *ctx, const struct vault_cert_answer *answer)
+{
+    struct sweep *sweep = ctx;
+    sweep->renewed += answer->status == KW_OK;
+    next_row(sweep);
+}
+
+static struct vault_cert_call call_of(struct sweep *sweep, const char *vault_name, const char *name,
+                                      vault_cert_fn *done)
+{
+    return (struct vault_cert_call){.vault = sweep->vault,
+                                    .loop = sweep->loop,
+                                    .vault_name = vault_name,
+                                    .name = kw_span_str(name),
+                                    .done = done,
+                                    .ctx = sweep};
 }
 
 /* --- renewal -----------------------------------------------------------------------------------
  */
 
-struct renewal {
+struct look {
     struct cert_job job;
     struct sweep *sweep;
+    struct store_change change;
 };
 
 static void on_wake(void *ctx, struct store_result *result)
@@ -50,18 +83,18 @@ static void on_wake(void *ctx, struct store_result *result)
 }
 
 /** Not now: with the right time, or never. */
-static void put_off(struct renewal *r, int64_t at)
+static void put_off(struct look *look, int64_t at)
 {
-    struct cert_job *job = &r->job;
-    struct store_change change = {
+    struct cert_job *job = &look->job;
+    look->change = (struct store_change){
         .op = STORE_CHANGE_WAKE, .ref = cert_ref(job, STORE_CERTIFICATE, NULL), .wake_at = at};
-    store_apply(job->vault->store, job->loop, &change, 1, on_wake, job);
+    store_apply(job->vault->store, job->loop, &look->change, 1, on_wake, job);
 }
 
 static void on_loaded(struct cert_job *job)
 {
-    struct renewal *r = (struct renewal *)job;
-    struct sweep *sweep = r->sweep;
+    struct look *look = (struct look *)job;
+    struct sweep *sweep = look->sweep;
     if (!job->cert) {
         cert_job_end(job, KW_E_NOT_FOUND);
         return;
@@ -72,78 +105,80 @@ static void on_loaded(struct cert_job *job)
     int64_t at = policy ? vault_policy_renew_at(policy, a->nbf, a->exp) : 0;
     free(policy);
     if (at == 0 || at > sweep->now) {
-        put_off(r, at);
+        put_off(look, at);
         return;
     }
     if (cert_in_progress(job->pending)) { /* by hand, or by another gateway */
-        put_off(r, sweep->now + 60);
+        put_off(look, sweep->now + AGAIN_S);
         return;
     }
-    sweep->open++;
-    cert_renew(&(struct vault_cert_call){.vault = job->vault,
-                                         .loop = job->loop,
-                                         .vault_name = job->vault_name,
-                                         .name = kw_span_str(job->name),
-                                         .done = on_part,
-                                         .ctx = sweep},
-               job->cert->version);
+    const struct vault_cert_call call = call_of(sweep, job->vault_name, job->name, on_renewed);
+    cert_renew(&call, job->cert->version);
+    job->done = NULL; /* the renewal answers */
     cert_job_end(job, KW_OK);
 }
 
 static void look_at(struct sweep *sweep, const struct store_row *row)
 {
-    const struct vault_cert_call call = {.vault = sweep->vault,
-                                         .loop = sweep->loop,
-                                         .vault_name = row->vault,
-                                         .name = kw_span_str(row->name),
-                                         .done = on_part,
-                                         .ctx = sweep};
-    sweep->open++;
-    struct renewal *r = cert_job_new(sizeof *r, &call);
-    if (!r)
+    const struct vault_cert_call call = call_of(sweep, row->vault, row->name, on_row);
+    struct look *look = cert_job_new(sizeof *look, &call);
+    if (!look)
         return;
-    r->sweep = sweep;
-    cert_job_load(&r->job, on_loaded);
+    look->sweep = sweep;
+    cert_job_load(&look->job, on_loaded);
 }
 
 /* --- the sweep ---------------------------------------------------------------------------------
  */
 
-static void on_certs(void *ctx, struct store_result *result)
+static void next_row(struct sweep *sweep)
 {
-    struct sweep *sweep = ctx;
-    for (size_t i = 0; result->status == KW_OK && i < result->row_count; i++)
-        look_at(sweep, &result->rows[i]);
-    part_done(sweep);
-}
-
-static void on_operations(void *ctx, struct store_result *result)
-{
-    struct sweep *sweep = ctx;
-    for (size_t i = 0; result->status == KW_OK && i < result->row_count; i++) {
-        sweep->open++;
-        vault_cert_finish(&(struct vault_cert_call){.vault = sweep->vault,
-                                                    .loop = sweep->loop,
-                                                    .vault_name = result->rows[i].vault,
-                                                    .name = kw_span_str(result->rows[i].name),
-                                                    .done = on_part,
-                                                    .ctx = sweep});
-    }
-    store_due(sweep->vault->store, sweep->loop, STORE_CERTIFICATE, STORE_DUE_WAKE, sweep->now,
-              AT_ONCE, on_certs, sweep);
-}
-
-void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now)
-{
-    if (atomic_exchange(&under_way, true))
+    if (sweep->at < sweep->page.row_count) {
+        const struct store_row *row = &sweep->page.rows[sweep->at++];
+        const struct vault_cert_call call = call_of(sweep, row->vault, row->name, on_row);
+        if (sweep->kind == STORE_PENDING)
+            vault_cert_finish(&call);
+        else
+            look_at(sweep, row);
         return;
+    }
+    page_clear(sweep);
+    if (sweep->kind == STORE_CERTIFICATE) {
+        end(sweep, KW_OK);
+        return;
+    }
+    sweep->kind = STORE_CERTIFICATE;
+    read_page(sweep);
+}
+
+static void on_due(void *ctx, struct store_result *result)
+{
+    struct sweep *sweep = ctx;
+    if (result->status != KW_OK) {
+        end(sweep, result->status);
+        return;
+    }
+    sweep->page = *result; /* taken over: the rows are needed after this call */
+    *result = (struct store_result){.status = KW_OK};
+    next_row(sweep);
+}
+
+/* One page a run: what is left is due with the next one. */
+static void read_page(struct sweep *sweep)
+{
+    store_due(sweep->vault->store, sweep->loop, sweep->kind, STORE_DUE_WAKE, sweep->now, PAGE,
+              on_due, sweep);
+}
+
+void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now, vault_cert_due_fn *done,
+                    void *ctx)
+{
     struct sweep *sweep = calloc(1, sizeof *sweep);
     if (!sweep) {
-        atomic_store(&under_way, false);
+        done(ctx, KW_E_NOMEM, 0);
         return;
     }
-    *sweep = (struct sweep){.vault = vault, .loop = loop, .now = now, .open = 1};
-    gw_loop_hold(loop);
-    store_due(vault->store, loop, STORE_PENDING, STORE_DUE_WAKE, now, AT_ONCE, on_operations,
-              sweep);
+    *sweep = (struct sweep){
+        .vault = vault, .loop = loop, .done = done, .ctx = ctx, .now = now, .kind = STORE_PENDING};
+    read_page(sweep);
 }

@@ -32,6 +32,12 @@ KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, st
  * still hold live on. */
 void vault_destroy(struct vault *vault);
 
+/** On what terms a new version is stored: a rotation's. */
+struct vault_put_terms {
+    char base[STORE_VERSION_LEN + 1]; /* must be the newest version then, else KW_E_CONFLICT */
+    int64_t was_wake, wake_at;        /* of the rotation policy: as it must be, and as it becomes */
+};
+
 /** What create, import and update ask for. Borrowed for the call. */
 struct vault_key_request {
     const char *vault, *name;
@@ -45,6 +51,7 @@ struct vault_key_request {
     struct vault_attributes attributes;
     const struct vault_tag *tags;
     size_t tag_count;
+    const struct vault_put_terms *terms; /* NULL: none */
 };
 
 /** Which members of an update are present. */
@@ -103,6 +110,14 @@ void vault_key_list(struct vault *vault, struct gw_loop *loop, const char *vault
 void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                         struct kw_span name, const char *after, unsigned limit, vault_page_fn *done,
                         void *ctx);
+
+struct vault_restored;
+/** `key` is the newest version that was restored, else NULL and `what` says why. */
+typedef void vault_key_restore_fn(void *ctx, const struct vault_restored *what,
+                                  struct vault_key *key);
+/** A key from its backup blob (vault/backup.h). */
+void vault_key_restore(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                       struct kw_span blob, vault_key_restore_fn *done, void *ctx);
 
 /** Seconds by which nbf and exp are widened on both sides, for clocks that differ. */
 #define VAULT_CLOCK_LEEWAY_S 120

@@ -36,6 +36,8 @@ struct vault_job {
     vault_any_fn *done; /* called through kind->answer */
     void *ctx;
     uint64_t generation; /* of the cache, noted before the store was asked */
+    bool has_terms;      /* of a new version */
+    struct vault_put_terms terms;
     char vault_name[STORE_VAULT_MAX + 1];
     char name[STORE_NAME_MAX + 1];
     char version[STORE_VERSION_LEN + 1];
