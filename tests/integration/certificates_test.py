@@ -296,6 +296,8 @@ class SelfSigned(Case):
         self.expect(self.server.post("/certificates/taken-secret/create", {"policy": policy()}), 409, "Conflict")
         make(self.server, "mine", {"policy": policy(kty="EC")})
         for answer in (self.server.post("/keys/mine/create", {"kty": "EC"}), self.server.request("DELETE", "/keys/mine"),
+                       self.server.post("/keys/mine/rotate", b""), self.server.post("/keys/mine/backup", b""),
+                       self.server.request("PUT", "/keys/mine/rotationpolicy", {"attributes": {"expiryTime": "P60D"}}),
                        self.server.request("PATCH", "/keys/mine/", {"tags": {}})):
             self.expect(answer, 403, "Forbidden", "KeyManagedByKeyVault")
         for answer in (self.server.request("PUT", "/secrets/mine", {"value": "x"}), self.server.request("DELETE", "/secrets/mine"),
