@@ -10,6 +10,7 @@
 #include "gateway/obs/metrics.h"
 #include "gateway/schedule.h"
 #include "gateway/store/store.h"
+#include "gateway/vault/export.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -40,7 +41,8 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
-    struct gw_site site; /* the default vault */
+    struct gw_site site;               /* the default vault */
+    struct vault_transfers *transfers; /* exports and imports */
     struct gw_auth *auth;
     struct gw_rate *rate;
     _Atomic(const struct gw_limits *) limits_now; /* gw_app_limits; NULL: those of `config` */

@@ -17,7 +17,9 @@ enum store_op {
     STORE_OP_REMOVE,
     STORE_OP_WAKE,
     STORE_OP_NEED,
-    STORE_OP_APPLY, /* `parts`, all or none */
+    STORE_OP_APPLY,      /* `parts`, all or none */
+    STORE_OP_VAULT_MOVE, /* from `vault` to `name` */
+    STORE_OP_VAULT_DROP,
     STORE_OP_SETTING_PUT,
     /* queries: the reader's thread */
     STORE_OP_GET,

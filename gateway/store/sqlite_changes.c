@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/store/sqlite_sql.h"
+#include "gateway/store/sqlite_vaults.h"
 
 /** The object that a change is about; `id` is 0 when there is none, live or deleted. */
 struct object {
@@ -305,6 +306,10 @@ kw_status sqlite_change(struct sqlite_conn *conn, struct store_request *req)
 {
     if (req->op == STORE_OP_SETTING_PUT)
         return setting_put(conn, req);
+    if (req->op == STORE_OP_VAULT_MOVE)
+        return sqlite_vault_move(conn, req);
+    if (req->op == STORE_OP_VAULT_DROP)
+        return sqlite_vault_drop(conn, req);
     if (req->op == STORE_OP_APPLY)
         return apply(conn, req);
     return change_object(conn, req, &req->result);

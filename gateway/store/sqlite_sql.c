@@ -12,6 +12,7 @@
 #define ROW_LAST  COLUMNS "ON v.seq = (SELECT max(seq) FROM versions WHERE object = o.id) "
 #define OF_OBJECT "WHERE o.vault = ?1 AND o.kind = ?2 AND o.name = ?3 "
 #define NEWEST    "ORDER BY v.seq DESC LIMIT 1"
+#define REACHED   "AND substr(o.vault, 1, 1) <> '~' " /* vaults.h */
 #define PAGE      ROW_LAST "WHERE o.vault = ?1 AND o.kind = ?2 AND o.name > ?3 "
 
 enum column { C_KIND, C_VAULT, C_NAME, C_VERSION, C_CREATED, C_DELETED, C_PURGE, C_WAKE, C_RECORD };
@@ -41,11 +42,15 @@ static const char *const sql[SQL_COUNT] = {
                       "ORDER BY v.seq LIMIT ?4",
     [SQL_ALL_VERSIONS] = ROW OF_OBJECT "AND o.deleted_at = 0 ORDER BY v.seq",
     [SQL_DUE_PURGE] = ROW_LAST "WHERE o.kind = ?2 AND o.deleted_at <> 0 AND o.purge_at > 0 "
-                               "AND o.purge_at <= ?1 ORDER BY o.purge_at LIMIT ?4",
+                               "AND o.purge_at <= ?1 " REACHED "ORDER BY o.purge_at LIMIT ?4",
     [SQL_DUE_WAKE] = ROW_LAST "WHERE o.kind = ?2 AND o.wake_at <> 0 AND o.deleted_at = 0 "
-                              "AND o.wake_at <= ?1 ORDER BY o.wake_at LIMIT ?4",
+                              "AND o.wake_at <= ?1 " REACHED "ORDER BY o.wake_at LIMIT ?4",
     [SQL_CURSOR] = ROW "WHERE o.vault = ?1 AND (o.kind, o.name) > (?2, ?3) "
                        "ORDER BY o.kind, o.name, v.seq",
+    [SQL_VAULT_MOVE] = "UPDATE objects SET vault = ?2 WHERE vault = ?1",
+    [SQL_VAULT_DROP_VERSIONS] =
+        "DELETE FROM versions WHERE object IN (SELECT id FROM objects WHERE vault = ?1)",
+    [SQL_VAULT_DROP_OBJECTS] = "DELETE FROM objects WHERE vault = ?1",
     [SQL_SETTING_GET] = "SELECT value FROM settings WHERE name = ?1",
     [SQL_SETTING_PUT] = "INSERT INTO settings(name, value) VALUES(?1, ?2) "
                         "ON CONFLICT(name) DO UPDATE SET value = excluded.value",
