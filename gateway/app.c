@@ -48,7 +48,7 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
 
 static kw_status build_transfers(struct gw_app *app, char *error, size_t error_len)
 {
-    static const struct vault_pace pace = {.percent = 10, .bytes_per_second = 8u << 20};
+    static const struct vault_pace pace = {.percent = 5, .bytes_per_second = 8u << 20};
     char dir[3072];
     snprintf(dir, sizeof dir, "%s/transfers", app->config->data);
     kw_status status =

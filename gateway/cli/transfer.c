@@ -100,20 +100,6 @@ static const char *text_of(const json_t *job, const char *name)
     return text ? text : "";
 }
 
-/** Takes the id of a job that was just begun. A gateway without the vault answers for another. */
-static bool take_id(struct transfer *t, const json_t *job)
-{
-    const char *id = text_of(job, "id"), *vault = text_of(job, "vault");
-    if (strcasecmp(vault, t->vault) != 0) {
-        cli_fail("the gateway has no vault \"%s\"", t->vault);
-        return false;
-    }
-    if (strlen(id) >= sizeof t->id || strspn(id, "0123456789abcdef") != strlen(id))
-        return false;
-    snprintf(t->id, sizeof t->id, "%s", id);
-    return true;
-}
-
 static void job_path(const struct transfer *t, char out[PATH_LEN], const char *more)
 {
     snprintf(out, PATH_LEN, "%s/%s%s", t->collection, t->id, more);
@@ -124,6 +110,20 @@ static void drop(struct transfer *t)
     char path[PATH_LEN];
     job_path(t, path, "");
     json_decref(ask(t, "DELETE", path, NULL, 0));
+}
+
+/** Takes the id of a job that was just begun. A gateway without the vault answers for another. */
+static bool take_id(struct transfer *t, const json_t *job)
+{
+    const char *id = text_of(job, "id"), *vault = text_of(job, "vault");
+    if (strlen(id) >= sizeof t->id || strspn(id, "0123456789abcdef") != strlen(id))
+        return false;
+    snprintf(t->id, sizeof t->id, "%s", id);
+    if (strcasecmp(vault, t->vault) == 0)
+        return true;
+    cli_fail("the gateway has no vault \"%s\"", t->vault);
+    drop(t);
+    return false;
 }
 
 static void print_counts(const json_t *job)

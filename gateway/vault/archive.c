@@ -1,10 +1,10 @@
 #include "gateway/vault/archive.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "crypto/base/secret.h"
+#include "gateway/vault/backup_format.h"
 #include "gateway/vault/bytes.h"
 
 #define MAGIC      "KWAR"
@@ -83,16 +83,6 @@ static kw_status digest_add(struct stream *s, const void *data, size_t len)
     return EVP_DigestUpdate(s->digest, data, len) == 1 ? KW_OK : KW_E_INTERNAL;
 }
 
-static void check_bytes(const struct kc_domain *domain, uint8_t out[KC_DOMAIN_CHECK_LEN])
-{
-    char text[2 * KC_DOMAIN_CHECK_LEN + 1], pair[3] = "";
-    kc_domain_check(domain, text);
-    for (size_t i = 0; i < KC_DOMAIN_CHECK_LEN; i++) {
-        memcpy(pair, text + 2 * i, 2);
-        out[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-}
-
 /* --- writing -----------------------------------------------------------------------------------
  */
 
@@ -127,7 +117,7 @@ static kw_status begin(struct archive_writer *w, const struct kc_domain *domain,
     s->domain = domain;
     s->head = (struct archive_head){.what = what, .created = created};
     KW_TRY(kw_random(s->head.id, sizeof s->head.id));
-    check_bytes(domain, s->head.check);
+    backup_check_bytes(domain, s->head.check);
     make_header(s);
     KW_TRY(digest_start(s));
     KW_TRY(make_room(&s->plain, PLAIN_MAX));
@@ -274,7 +264,7 @@ static kw_status read_header(struct archive_reader *r, struct archive_head *head
     memcpy(head->id, part.data, part.len);
     vault_get_be(&rest, &value, 8);
     head->created = (int64_t)value;
-    check_bytes(s->domain, check);
+    backup_check_bytes(s->domain, check);
     return memcmp(check, head->check, sizeof check) == 0 ? KW_OK : KW_E_FORBIDDEN;
 }
 

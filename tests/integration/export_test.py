@@ -102,6 +102,7 @@ class Case(unittest.TestCase):
             server.process.send_signal(signal.SIGTERM)
             server.process.wait(30)
         server.process.stdout.close()
+        server.errors.close()
         log = server.log()
         server.remove()
         self.assertNotIn("Sanitizer", log)
