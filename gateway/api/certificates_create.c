@@ -132,6 +132,8 @@ static bool read_import(struct import *import, struct gw_fault *fault)
     import->value = value;
     if (!import->pem_value && !gw_base64_read(value, req->arena, &import->value))
         return gw_fault_bad(fault, "Property 'value' is neither PEM text nor base64 of PKCS#12.");
+    /* some clients send every file as base64 */
+    import->pem_value = is_pem(import->value);
     return read_type(import, fault);
 }
 

@@ -79,12 +79,25 @@ void gw_certs_recover(struct gw_request *req)
     vault_cert_recover(&call);
 }
 
+/* The vault is protected: 403 for what could be purged elsewhere, 404 for what is not there. */
+static void refuse_purge(void *ctx, const struct vault_cert_answer *answer)
+{
+    struct gw_request *req = ctx;
+    struct gw_fault fault;
+    if (answer->status != KW_OK) {
+        reply_deleted_get(ctx, answer);
+        return;
+    }
+    gw_fault_purge_protected(&fault, STORE_CERTIFICATE, req->params[0]);
+    gw_reply_fault(req, &fault);
+    gw_request_unref(req);
+}
+
 void gw_certs_purge(struct gw_request *req)
 {
-    struct gw_fault fault;
     if (gw_site_of(req)->purge_protection) {
-        gw_fault_purge_protected(&fault, STORE_CERTIFICATE, req->params[0]);
-        gw_reply_fault(req, &fault);
+        const struct vault_cert_call look = gw_cert_call(req, (struct kw_span){0}, refuse_purge);
+        vault_cert_get_deleted(&look);
         return;
     }
     const struct vault_cert_call call = gw_cert_call(req, (struct kw_span){0}, reply_purged);

@@ -416,7 +416,7 @@ class Imports(Case):
             best = serialization.BestAvailableEncryption(b"p\xc3\xa4ss")
             old = (serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2000)
                    .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC).hmac_hash(hashes.SHA1()).build(b"old"))
-            forms = {"pem": (pem(key, leaf, ca), {}), "turned": (pem(ca, leaf, key), {}),
+            forms = {"pem": (pem(key, leaf, ca), {}), "pem64": (std(pem(key, leaf, ca).encode()), {}), "turned": (pem(ca, leaf, key), {}),
                      "p12": (std(pkcs12.serialize_key_and_certificates(b"n", key, leaf, [ca], best)), {"pwd": "p\u00e4ss"}),
                      "lines": (base64.encodebytes(pkcs12.serialize_key_and_certificates(b"n", key, leaf, [ca], best)).decode(),
                                {"pwd": "p\u00e4ss"}),
