@@ -4,6 +4,7 @@
 #include "crypto/base/clock.h"
 #include "pool/core/engine.h"
 #include "pool/kinds.h"
+#include "pool/limit.h"
 #include "pool/member_state.h"
 #include "pool/remote/via.h"
 #include "pool/supervisor.h"
@@ -136,6 +137,7 @@ static kw_status init_member(struct pool *pool, unsigned index,
         member->config.hosts = 1;
         pool->core_opens_hsm = pool->core_opens_hsm || config->opens_hsm_keys;
     }
+    pool_limit_init(member);
     return KW_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "pool/check.h"
 #include "pool/group.h"
 #include "pool/hedge.h"
+#include "pool/line.h"
 #include "pool/stats.h"
 
 #define EVENTS_PER_TURN 32
@@ -95,6 +96,7 @@ static struct pool_port *alloc_port(struct pool *pool)
     port->pool = pool;
     port->epoll_fd = port->event_fd = port->timer_fd = -1;
     port->armed_ns = port->expire_ns = port->deadline_ns = port->hedge_ns = INT64_MAX;
+    port->line_ns = INT64_MAX;
     port->now_ns = kw_now_ns();
     /* the choice needs spread, not secrecy */
     port->random = (uint64_t)port->now_ns * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)port;
@@ -127,6 +129,7 @@ kw_status pool_port_create(struct pool_port **out, struct pool *pool)
     pthread_mutex_lock(&pool->ports_lock);
     port->next = pool->ports;
     pool->ports = port;
+    atomic_fetch_add(&pool->port_count, 1);
     pthread_mutex_unlock(&pool->ports_lock);
     /* members whose channels are per port have one more to serve */
     pool_supervisor_wake(pool);
@@ -141,6 +144,7 @@ static void unlist(struct pool_port *port)
     for (struct pool_port **at = &pool->ports; *at != NULL; at = &(*at)->next) {
         if (*at == port) {
             *at = port->next;
+            atomic_fetch_sub(&pool->port_count, 1);
             break;
         }
     }
@@ -430,6 +434,7 @@ static void deliver(struct pool_port *port)
         op->port = NULL;
         pool_op_set_state(op, POOL_OP_IDLE);
         port->in_flight--;
+        pool_line_leave(port, op);
         op->on_done(op);
         op = next;
     }
@@ -447,10 +452,12 @@ void pool_port_run(struct pool_port *port)
     run_calls(port);
     expire_links(port);
     pool_hedge_run(port);
+    pool_line_run(port);
     for (unsigned round = 0;
          round < ROUNDS_PER_TURN && (port->dirty != 0 || port->done_first != NULL); round++) {
         flush_links(port);
         deliver(port);
+        pool_line_run(port);
     }
     if (port->dirty != 0 || port->done_first != NULL) {
         wake(port); /* the loop gets its turn before the rest */

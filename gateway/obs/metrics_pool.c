@@ -47,6 +47,8 @@ static const struct {
     size_t offset;
 } member_numbers[] = {
     {"member_in_flight", "gauge", "Operations a member works on.", MEMBER(in_flight)},
+    {"member_in_flight_limit", "gauge",
+     "Operations a member is given at once, by the latency measured.", MEMBER(in_flight_limit)},
     {"member_queue_depth", "gauge", "Operations that wait for a member.", MEMBER(queued)},
 };
 

@@ -1,0 +1,128 @@
+#include "pool/choice.h"
+
+#include <stddef.h>
+
+#include "pool/limit.h"
+#include "pool/member_state.h"
+#include "pool/shape.h"
+
+#define EXPLORE_ONE_IN 256
+
+/* Four
+ * tiers: active members that are well, standby members that are well, then suspect ones of either
+ * role, because a late member is still better than no answer. Inside the first tier that has
+ * anyone, two different members are drawn and the one with less expected work takes the operation:
+ * the work queued there plus this operation, over what the member does in parallel, over its
+ * slow-start weight. Two draws keep several loops that decide at the same time from all picking the
+ * same member. */
+
+enum { TIER_ACTIVE, TIER_STANDBY, TIER_ACTIVE_SUSPECT, TIER_STANDBY_SUSPECT, TIERS };
+
+static uint64_t draw(struct pool_port *port)
+{
+    uint64_t x = port->random; /* xorshift64 */
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    port->random = x;
+    return x * 0x2545f4914f6cdd1du >> 16;
+}
+
+unsigned pool_choice_parallel(const struct pool_member *member)
+{
+    return member->config.sessions * member->config.hosts;
+}
+
+uint32_t pool_choice_cost_ns(const struct pool_member *member, const struct pool_op *op)
+{
+    if (op->shape != KC_SHAPE_COUNT) {
+        uint32_t seen = atomic_load_explicit(&member->service_ns[op->shape], memory_order_relaxed);
+        if (seen != 0) {
+            return seen;
+        }
+    }
+    return pool_op_cost_ns(op);
+}
+
+static double score(const struct pool_member *member, const struct pool_op *op, int64_t now_ns)
+{
+    int64_t load = atomic_load_explicit(&member->load_ns, memory_order_relaxed);
+    double work = (double)(load > 0 ? load : 0) + pool_choice_cost_ns(member, op);
+    return work / pool_choice_parallel(member) / pool_member_weight(member, now_ns);
+}
+
+double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
+                              const struct pool_op *op)
+{
+    double cost = pool_choice_cost_ns(member, op), expected = score(member, op, port->now_ns);
+    return expected > cost ? expected : cost;
+}
+
+static struct pool_member *nth_of(struct pool *pool, uint64_t mask, unsigned n)
+{
+    while (n-- > 0) {
+        mask &= mask - 1;
+    }
+    return &pool->members[__builtin_ctzll(mask)];
+}
+
+static struct pool_member *choose_in(struct pool_port *port, const struct pool_op *op,
+                                     uint64_t mask)
+{
+    unsigned n = (unsigned)__builtin_popcountll(mask);
+    uint64_t bits = draw(port);
+    unsigned i = (unsigned)(bits % n);
+    struct pool_member *a = nth_of(port->pool, mask, i);
+    if (n == 1) {
+        return a;
+    }
+    struct pool_member *b =
+        nth_of(port->pool, mask, (i + 1 + (unsigned)((bits >> 8) % (n - 1))) % n);
+    if ((bits >> 32) % EXPLORE_ONE_IN == 0) {
+        /* so that a member that once was slow is measured again, however quiet the group is */
+        return a;
+    }
+    return score(b, op, port->now_ns) < score(a, op, port->now_ns) ? b : a;
+}
+
+static unsigned tier_of(const struct pool_member *member)
+{
+    bool standby = pool_member_role(member) == POOL_ROLE_STANDBY;
+    if (pool_member_health(member) == POOL_HEALTH_SUSPECT) {
+        return standby ? TIER_STANDBY_SUSPECT : TIER_ACTIVE_SUSPECT;
+    }
+    return standby ? TIER_STANDBY : TIER_ACTIVE;
+}
+
+struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
+                                      kw_status *why)
+{
+    struct pool *pool = port->pool;
+    uint64_t tiers[TIERS] = {0};
+    uint64_t room = 0;
+    bool unable = false;
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        struct pool_member *member = &pool->members[i];
+        if (!pool_member_accepts(member) || (op->tried >> i & 1) != 0 ||
+            (member->type->now != NULL && !member->type->now(member, op))) {
+            continue;
+        }
+        if (member->type->can != NULL && !member->type->can(member, op)) {
+            unable = true;
+            continue;
+        }
+        room |= (uint64_t)pool_limit_has_room(member, port) << i;
+        tiers[tier_of(member)] |= (uint64_t)1 << i;
+    }
+    for (unsigned tier = 0; tier < TIERS; tier++) {
+        if (tiers[tier] != 0) {
+            if ((tiers[tier] & room) != 0) {
+                return choose_in(port, op, tiers[tier] & room);
+            }
+            *why = KW_E_BUSY; /* those of a better tier are worth waiting for */
+            return NULL;
+        }
+    }
+    *why = unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
+    return NULL;
+}
