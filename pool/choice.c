@@ -1,5 +1,6 @@
 #include "pool/choice.h"
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "pool/limit.h"
@@ -8,15 +9,12 @@
 
 #define EXPLORE_ONE_IN 256
 
-/* Four
- * tiers: active members that are well, standby members that are well, then suspect ones of either
- * role, because a late member is still better than no answer. Inside the first tier that has
- * anyone, two different members are drawn and the one with less expected work takes the operation:
- * the work queued there plus this operation, over what the member does in parallel, over its
- * slow-start weight. Two draws keep several loops that decide at the same time from all picking the
- * same member. */
-
-enum { TIER_ACTIVE, TIER_STANDBY, TIER_ACTIVE_SUSPECT, TIER_STANDBY_SUSPECT, TIERS };
+/* By rank: active members that are well before standby members that are well, before suspect ones
+ * of either role, because a late member is still better than no answer; among those, the lower
+ * number of priority first. Inside the first rank that has anyone, two different members are drawn
+ * and the one with less expected work takes the operation: the work queued there plus this
+ * operation, over what the member does in parallel, over its slow-start weight. Two draws keep
+ * several loops that decide at the same time from all picking the same member. */
 
 static uint64_t draw(struct pool_port *port)
 {
@@ -85,44 +83,50 @@ static struct pool_member *choose_in(struct pool_port *port, const struct pool_o
     return score(b, op, port->now_ns) < score(a, op, port->now_ns) ? b : a;
 }
 
-static unsigned tier_of(const struct pool_member *member)
+/* The lower, the sooner. */
+static unsigned rank_of(const struct pool_member *member)
 {
-    bool standby = pool_member_role(member) == POOL_ROLE_STANDBY;
-    if (pool_member_health(member) == POOL_HEALTH_SUSPECT) {
-        return standby ? TIER_STANDBY_SUSPECT : TIER_ACTIVE_SUSPECT;
-    }
-    return standby ? TIER_STANDBY : TIER_ACTIVE;
+    unsigned tier = 2u * (pool_member_health(member) == POOL_HEALTH_SUSPECT) +
+                    (pool_member_role(member) == POOL_ROLE_STANDBY);
+    return tier << 16 | atomic_load_explicit(&member->priority, memory_order_relaxed);
+}
+
+/* Ports that a member is not attached to do not look at it at all: its slot may be empty. */
+static bool is_candidate(const struct pool_port *port, const struct pool_op *op, unsigned i)
+{
+    const struct pool_member *member = &port->pool->members[i];
+    return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           (member->type->now == NULL || member->type->now(member, op));
 }
 
 struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
                                       kw_status *why)
 {
     struct pool *pool = port->pool;
-    uint64_t tiers[TIERS] = {0};
-    uint64_t room = 0;
+    uint64_t best = 0, room = 0;
+    unsigned best_rank = UINT_MAX;
     bool unable = false;
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct pool_member *member = &pool->members[i];
-        if (!pool_member_accepts(member) || (op->tried >> i & 1) != 0 ||
-            (member->type->now != NULL && !member->type->now(member, op))) {
+        if (!is_candidate(port, op, i)) {
             continue;
         }
         if (member->type->can != NULL && !member->type->can(member, op)) {
             unable = true;
             continue;
         }
-        room |= (uint64_t)pool_limit_has_room(member, port) << i;
-        tiers[tier_of(member)] |= (uint64_t)1 << i;
-    }
-    for (unsigned tier = 0; tier < TIERS; tier++) {
-        if (tiers[tier] != 0) {
-            if ((tiers[tier] & room) != 0) {
-                return choose_in(port, op, tiers[tier] & room);
-            }
-            *why = KW_E_BUSY; /* those of a better tier are worth waiting for */
-            return NULL;
+        unsigned rank = rank_of(member);
+        if (rank < best_rank) {
+            best_rank = rank;
+            best = 0;
         }
+        best |= rank == best_rank ? (uint64_t)1 << i : 0;
+        room |= (uint64_t)pool_limit_has_room(member, port) << i;
     }
-    *why = unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
+    if ((best & room) != 0) {
+        return choose_in(port, op, best & room);
+    }
+    /* those of a better rank are worth waiting for */
+    *why = best != 0 ? KW_E_BUSY : unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
     return NULL;
 }

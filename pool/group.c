@@ -1,6 +1,7 @@
 #include "pool/group.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
@@ -12,6 +13,7 @@
 #include "pool/line.h"
 #include "pool/member_state.h"
 #include "pool/shape.h"
+#include "pool/slot.h"
 #include "pool/stats.h"
 
 #define ATTEMPTS_MAX   3
@@ -159,11 +161,6 @@ static bool budget_allows(struct pool_op *op, const struct pool_member *from,
     return true;
 }
 
-static unsigned attempts_max(const struct pool *pool)
-{
-    return pool->member_count < ATTEMPTS_MAX ? pool->member_count : ATTEMPTS_MAX;
-}
-
 static void announce_failover(struct pool_op *op, struct pool_member *from, const char *reason)
 {
     struct pool *pool = op->port->pool;
@@ -193,7 +190,7 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
         return NULL;
     }
     bool was_tried = verdict != POOL_VERDICT_UNSUPPORTED && verdict != POOL_VERDICT_ELSEWHERE;
-    if (was_tried && op->attempts >= attempts_max(port->pool)) {
+    if (was_tried && op->attempts >= ATTEMPTS_MAX) {
         return NULL;
     }
     struct pool_member *next = pool_group_choose(port, op, why);
@@ -398,7 +395,7 @@ static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op
         }
     }
     *out = core;
-    int64_t max = pool->config.queue_max;
+    int64_t max = pool_config(pool)->queue_max;
     int64_t busy = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
     if (busy < max || (busy < 2 * max && pool_line_is_small(port, op))) {
         return KW_OK;
@@ -458,7 +455,8 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
 kw_status pool_submit_to(struct pool_port *port, struct pool_op *op, const char *member)
 {
     for (unsigned i = 0; i < port->pool->member_count; i++) {
-        if (strcmp(port->pool->members[i].config.name, member) == 0) {
+        if (port->attached[i] && pool_slot(&port->pool->members[i]) == POOL_SLOT_MEMBER &&
+            strcmp(port->pool->members[i].config.name, member) == 0) {
             return submit(port, op, ~((uint64_t)1 << i));
         }
     }

@@ -24,12 +24,18 @@ void pool_limit_init(struct pool_member *member)
     unsigned sessions = pool_choice_parallel(member);
     limit->least = member->type->depth_min * sessions;
     limit->most = member->type->depth_max * sessions;
-    atomic_init(&limit->now, limit->least);
+    store(&limit->now, limit->least);
+    for (unsigned i = 0; i < KC_SHAPE_COUNT; i++) {
+        store(&limit->unloaded_ns[i], 0);
+    }
+    store(&limit->samples, 0);
+    store(&limit->pressed, 0);
+    atomic_store_explicit(&limit->stretch_sum, 0, memory_order_relaxed);
 }
 
 unsigned pool_limit_now(const struct pool_member *member)
 {
-    return member->limit.most > 0 ? load(&member->limit.now) : member->pool->config.queue_max;
+    return member->limit.most > 0 ? load(&member->limit.now) : pool_config(member->pool)->queue_max;
 }
 
 bool pool_limit_has_room(const struct pool_member *member, const struct pool_port *port)

@@ -9,7 +9,7 @@
 
 #include "pool/port.h"
 
-/** First limit of a member; before any other thread sees it. */
+/** First limit of a member, whose sessions are known; before ports give it work. */
 void pool_limit_init(struct pool_member *member);
 unsigned pool_limit_now(const struct pool_member *member);
 /** May this port give the member one more? Every port has its share, whatever the others have

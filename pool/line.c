@@ -30,7 +30,7 @@ void pool_line_leave(struct pool_port *port, const struct pool_op *op)
 
 bool pool_line_is_small(const struct pool_port *port, const struct pool_op *op)
 {
-    uint32_t bound = port->pool->config.queue_max / SMALL_PART;
+    uint32_t bound = pool_config(port->pool)->queue_max / SMALL_PART;
     return *held_by((struct pool_port *)port, op) < (bound > 0 ? bound : 1);
 }
 
@@ -73,7 +73,7 @@ static int64_t patience(const struct pool_op *op, int64_t now_ns)
 bool pool_line_admits(struct pool_port *port, struct pool_op *op)
 {
     struct serving serving = look(port->pool);
-    int64_t bound = (int64_t)port->pool->config.queue_max * serving.members;
+    int64_t bound = (int64_t)pool_config(port->pool)->queue_max * serving.members;
     int64_t count = atomic_load_explicit(&port->pool->line_count, memory_order_relaxed);
     bool small = pool_line_is_small(port, op);
     bool late = op->shape != KC_SHAPE_COUNT && serving.parallel > 0 &&
