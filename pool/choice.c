@@ -5,15 +5,16 @@
 
 #include "pool/limit.h"
 #include "pool/member_state.h"
+#include "pool/outlier.h"
 #include "pool/shape.h"
 
 #define EXPLORE_ONE_IN 256
 
 /* By rank: active members that are well before standby members that are well, before suspect ones
- * of either role, because a late member is still better than no answer; among those, the lower
- * number of priority first. Inside the first rank that has anyone, two different members are drawn
- * and the one with less expected work takes the operation: the work queued there plus this
- * operation, over what the member does in parallel, over its slow-start weight. Two draws keep
+ * and outliers of either role, because a late member is still better than no answer; among those,
+ * the lower number of priority first. Inside the first rank that has anyone, two different members
+ * are drawn and the one with less expected work takes the operation: the work queued there plus
+ * this operation, over what the member does in parallel, over its slow-start weight. Two draws keep
  * several loops that decide at the same time from all picking the same member. */
 
 static uint64_t draw(struct pool_port *port)
@@ -46,7 +47,9 @@ static double score(const struct pool_member *member, const struct pool_op *op, 
 {
     int64_t load = atomic_load_explicit(&member->load_ns, memory_order_relaxed);
     double work = (double)(load > 0 ? load : 0) + pool_choice_cost_ns(member, op);
-    return work / pool_choice_parallel(member) / pool_member_weight(member, now_ns);
+    unsigned weight = pool_member_weight(member, now_ns),
+             back = pool_outlier_weight(member, now_ns);
+    return work / pool_choice_parallel(member) / (back < weight ? back : weight);
 }
 
 double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
@@ -84,10 +87,11 @@ static struct pool_member *choose_in(struct pool_port *port, const struct pool_o
 }
 
 /* The lower, the sooner. */
-static unsigned rank_of(const struct pool_member *member)
+static unsigned rank_of(const struct pool_member *member, int64_t now_ns)
 {
-    unsigned tier = 2u * (pool_member_health(member) == POOL_HEALTH_SUSPECT) +
-                    (pool_member_role(member) == POOL_ROLE_STANDBY);
+    bool last =
+        pool_member_health(member) == POOL_HEALTH_SUSPECT || pool_outlier_is_out(member, now_ns);
+    unsigned tier = 2u * last + (pool_member_role(member) == POOL_ROLE_STANDBY);
     return tier << 16 | atomic_load_explicit(&member->priority, memory_order_relaxed);
 }
 
@@ -115,7 +119,7 @@ struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_
             unable = true;
             continue;
         }
-        unsigned rank = rank_of(member);
+        unsigned rank = rank_of(member, port->now_ns);
         if (rank < best_rank) {
             best_rank = rank;
             best = 0;

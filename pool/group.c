@@ -12,6 +12,7 @@
 #include "pool/limit.h"
 #include "pool/line.h"
 #include "pool/member_state.h"
+#include "pool/outlier.h"
 #include "pool/shape.h"
 #include "pool/slot.h"
 #include "pool/stats.h"
@@ -266,6 +267,9 @@ void pool_group_retry(struct pool_op *op, struct pool_member *from)
 static void succeed(struct pool_op *op, struct pool_member *member)
 {
     pool_stats_attempt(op, false);
+    if (op->lane.status == KW_OK && member != pool_core(op->port->pool)) {
+        pool_outlier_answered(member, op);
+    }
     if (atomic_load_explicit(&member->errors_in_row, memory_order_relaxed) != 0) {
         atomic_store_explicit(&member->errors_in_row, 0, memory_order_relaxed);
     }
@@ -311,6 +315,9 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
                     const char *reason)
 {
     settle(member, op, verdict == POOL_VERDICT_DONE, false);
+    if (verdict == POOL_VERDICT_OTHER || verdict == POOL_VERDICT_OTHER_FREE) {
+        op->failed_on |= (uint64_t)1 << member->index;
+    }
     switch (verdict) {
     case POOL_VERDICT_DONE:
         if (op->lane.status == KW_OK && pool_check_wanted(op, member)) {

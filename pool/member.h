@@ -125,6 +125,16 @@ struct pool_limit {
     _Atomic uint64_t stretch_sum;      /* time of an answer over the unloaded one, in 1/256 */
 };
 
+/** How a member does beside the others (pool/outlier.h). */
+struct pool_outlier {
+    _Atomic uint32_t answered, failed; /* of this window */
+    _Atomic int64_t until_ns;          /* it is asked last until then; 0: never was */
+    _Atomic uint64_t ejections;
+    /* of whoever looks at the window */
+    unsigned in_row, windows_late;
+    bool told;
+};
+
 struct pool_member {
     const struct pool_member_type *type;
     struct pool *pool;
@@ -140,6 +150,7 @@ struct pool_member {
     _Atomic int64_t load_ns;   /* expected work outstanding */
     _Atomic int64_t in_flight;
     struct pool_limit limit;
+    struct pool_outlier outlier;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
     _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */

@@ -150,6 +150,8 @@ struct pool_member_stats {
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
+    uint64_t ejections;       /* times it was an outlier */
+    bool outlier;             /* it is one now: asked last */
     uint64_t in_flight_limit; /* as much as it is given at once, by the latency measured */
     uint64_t host_pid;        /* pkcs11: the first host's process id, 0 when none */
     char endpoint[272];       /* remote: host and port; else empty */

@@ -44,7 +44,8 @@ struct pool {
     bool core_opens_hsm;
     struct core_engine *engine; /* of every core member */
 
-    _Atomic int64_t budget_out;               /* retries under way that took from the budget */
+    _Atomic int64_t budget_out; /* retries under way that took from the budget */
+    _Atomic int64_t outlier_ns; /* the end of the window in which members are compared */
     _Atomic int64_t line_count, line_work_ns; /* operations that wait for a member, on all ports */
     _Atomic uint64_t failovers, retries, hedges, wrong_answers, unlisted_events;
 

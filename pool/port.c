@@ -14,6 +14,7 @@
 #include "pool/group.h"
 #include "pool/hedge.h"
 #include "pool/line.h"
+#include "pool/outlier.h"
 #include "pool/slot.h"
 #include "pool/stats.h"
 
@@ -505,6 +506,7 @@ void pool_port_run(struct pool_port *port)
     run_calls(port);
     expire_links(port);
     pool_hedge_run(port);
+    pool_outlier_run(port);
     pool_line_run(port);
     for (unsigned round = 0;
          round < ROUNDS_PER_TURN && (port->dirty != 0 || port->done_first != NULL); round++) {

@@ -182,6 +182,8 @@ static kw_status make(struct pool *pool, struct pool_member *member,
         pool->core_opens_hsm = pool->core_opens_hsm || config->opens_hsm_keys;
     }
     pool_limit_init(member);
+    atomic_store(&member->outlier.until_ns, 0);
+    atomic_store(&member->outlier.ejections, 0);
     if (status == KW_OK && member->type->create != NULL) {
         status = member->type->create(member, &member->config);
     }

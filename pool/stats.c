@@ -7,6 +7,7 @@
 #include "pool/core/engine.h"
 #include "pool/limit.h"
 #include "pool/member_state.h"
+#include "pool/outlier.h"
 #include "pool/slot.h"
 
 static unsigned bucket_of(uint64_t ns)
@@ -121,6 +122,8 @@ static void describe(struct pool_member *member, struct pool_member_stats *out, 
     int64_t busy = atomic_load_explicit(&member->in_flight, memory_order_relaxed);
     out->in_flight = busy > 0 ? (uint64_t)busy : 0;
     out->in_flight_limit = pool_limit_now(member);
+    out->ejections = read_one(&member->outlier.ejections);
+    out->outlier = pool_outlier_is_out(member, now_ns);
     pool_member_sense(member, now_ns, out->sense, sizeof out->sense, out->reason,
                       sizeof out->reason);
     if (member->type->stats != NULL) {

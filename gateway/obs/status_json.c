@@ -36,6 +36,8 @@ static json_t *member_json(const struct pool_member_stats *member)
     if (out)
         json_object_set_new(out, "in_flight_limit",
                             json_integer((json_int_t)member->in_flight_limit));
+    if (out && member->outlier)
+        json_object_set_new(out, "outlier", json_true());
     if (out && member->login_attempts_left >= 0)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)
