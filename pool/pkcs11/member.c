@@ -69,6 +69,12 @@ static bool can(const struct pool_member *member, const struct pool_op *op)
     return (unable >> op->lane.alg & 1) == 0;
 }
 
+/** One that has not got a resident key is passed over. */
+static bool now(const struct pool_member *member, const struct pool_op *op)
+{
+    return op->key == NULL || !pool_key_lacks(op->key, member);
+}
+
 static void stats(struct pool_member *member, struct pool_member_stats *out)
 {
     struct pool_p11 *p11 = member->impl;
@@ -106,6 +112,7 @@ static kw_status command(struct pool_member *member, enum pool_command command)
         pthread_mutex_lock(&p11->lock);
         p11->forget_all = true;
         pthread_mutex_unlock(&p11->lock);
+        pool_member_read_anew(member);
         return KW_OK;
     default:
         return KW_OK;
@@ -124,8 +131,10 @@ const struct pool_member_type pool_member_pkcs11 = {
     .ready = pool_p11_ready,
     .expire = pool_p11_expire,
     .can = can,
+    .now = now,
     .supervise = pool_p11_supervise,
     .stats = stats,
     .forget = pool_p11_forget,
     .command = command,
+    .inventory = pool_p11_inventory,
 };

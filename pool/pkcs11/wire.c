@@ -188,6 +188,39 @@ kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized 
     return closed(&r);
 }
 
+static void put_public(struct writer *w, const struct kc_public *pub)
+{
+    put_int(w, pub->kty, 1);
+    put_int(w, pub->curve, 1);
+    put_int(w, pub->bits, 4);
+    put_span(w, kw_span_of(pub->n, pub->n_len), sizeof(pub->n));
+    put_span(w, kw_span_of(pub->e, pub->e_len), sizeof(pub->e));
+    put_span(w, kw_span_of(pub->x, pub->coord_len), sizeof(pub->x));
+    put_span(w, kw_span_of(pub->y, pub->coord_len), sizeof(pub->y));
+}
+
+static size_t get_number(struct reader *r, uint8_t *out, size_t cap)
+{
+    struct kw_span number = get_span(r, cap);
+    if (number.len > 0) {
+        memcpy(out, number.data, number.len);
+    }
+    return number.len;
+}
+
+static void get_public(struct reader *r, struct kc_public *pub)
+{
+    pub->kty = (enum kw_kty)get_enum(r, 1, KW_KTY_OCT + 1);
+    pub->curve = (enum kw_curve)get_enum(r, 1, KW_CURVE_P256K + 1);
+    pub->bits = get_enum(r, 4, 8 * KW_RSA_MAX_BYTES + 1);
+    pub->n_len = get_number(r, pub->n, sizeof(pub->n));
+    pub->e_len = get_number(r, pub->e, sizeof(pub->e));
+    pub->coord_len = get_number(r, pub->x, sizeof(pub->x));
+    if (get_number(r, pub->y, sizeof(pub->y)) != pub->coord_len) {
+        r->bad = true;
+    }
+}
+
 kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids)
 {
     struct writer w = begin(out, POOL_WIRE_FORGET);
@@ -313,44 +346,19 @@ kw_status pool_wire_get_need_key(struct kw_span body, uint64_t *id)
 
 kw_status pool_wire_put_generated(struct kw_buf *out, const struct pool_wire_generated *msg)
 {
-    const struct kc_public *pub = &msg->pub;
     struct writer w = begin(out, POOL_WIRE_GENERATED);
     put_int(&w, msg->id, 8);
-    put_int(&w, pub->kty, 1);
-    put_int(&w, pub->curve, 1);
-    put_int(&w, pub->bits, 4);
-    put_span(&w, kw_span_of(pub->n, pub->n_len), sizeof(pub->n));
-    put_span(&w, kw_span_of(pub->e, pub->e_len), sizeof(pub->e));
-    put_span(&w, kw_span_of(pub->x, pub->coord_len), sizeof(pub->x));
-    put_span(&w, kw_span_of(pub->y, pub->coord_len), sizeof(pub->y));
+    put_public(&w, &msg->pub);
     put_span(&w, msg->blob, KC_BLOB_MAX);
     return finish(&w);
-}
-
-static size_t get_number(struct reader *r, uint8_t *out, size_t cap)
-{
-    struct kw_span number = get_span(r, cap);
-    if (number.len > 0) {
-        memcpy(out, number.data, number.len);
-    }
-    return number.len;
 }
 
 kw_status pool_wire_get_generated(struct kw_span body, struct pool_wire_generated *msg)
 {
     struct reader r = open_body(body, POOL_WIRE_GENERATED);
-    struct kc_public *pub = &msg->pub;
     memset(msg, 0, sizeof(*msg));
     msg->id = get_int(&r, 8);
-    pub->kty = (enum kw_kty)get_enum(&r, 1, KW_KTY_OCT + 1);
-    pub->curve = (enum kw_curve)get_enum(&r, 1, KW_CURVE_P256K + 1);
-    pub->bits = get_enum(&r, 4, 8 * KW_RSA_MAX_BYTES + 1);
-    pub->n_len = get_number(&r, pub->n, sizeof(pub->n));
-    pub->e_len = get_number(&r, pub->e, sizeof(pub->e));
-    pub->coord_len = get_number(&r, pub->x, sizeof(pub->x));
-    if (get_number(&r, pub->y, sizeof(pub->y)) != pub->coord_len) {
-        r.bad = true;
-    }
+    get_public(&r, &msg->pub);
     msg->blob = get_span(&r, KC_BLOB_MAX);
     return closed(&r);
 }
@@ -502,5 +510,107 @@ kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg
     msg->stage = (enum pool_wire_stage)get_enum(&r, 1, POOL_WIRE_STAGE_COUNT);
     msg->ckr = get_int(&r, 8);
     msg->reason = get_span(&r, POOL_WIRE_TEXT_MAX);
+    return closed(&r);
+}
+
+/* --- what is on a token -------------------------------------------------------------------------
+ */
+
+enum { LISTED_KNOWN = 1, LISTED_SECRET = 2, LISTED_ASKS_PIN = 4, LISTED_EXTRACTABLE = 8,
+       LISTED_TWICE = 16, LISTED_LONG_ID = 32, LISTED_FLAGS = 64 };
+
+kw_status pool_wire_put_list(struct kw_buf *out, const struct pool_wire_list *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_LIST);
+    put_int(&w, msg->sequence, 4);
+    put_int(&w, msg->tokens, 1);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_list(struct kw_span body, struct pool_wire_list *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LIST);
+    msg->sequence = (uint32_t)get_int(&r, 4);
+    msg->tokens = get_enum(&r, 1, 2) == 1;
+    return closed(&r);
+}
+
+kw_status pool_wire_put_listed(struct kw_buf *out, const struct pool_wire_listed *msg)
+{
+    const struct pool_found_key *key = &msg->key;
+    unsigned flags = (key->known ? LISTED_KNOWN : 0u) | (key->secret ? LISTED_SECRET : 0u) |
+                     (key->asks_pin ? LISTED_ASKS_PIN : 0u) |
+                     (key->extractable ? LISTED_EXTRACTABLE : 0u) |
+                     (key->twice ? LISTED_TWICE : 0u) | (key->long_id ? LISTED_LONG_ID : 0u);
+    struct writer w = begin(out, POOL_WIRE_LISTED);
+    put_int(&w, msg->sequence, 4);
+    put_int(&w, flags, 1);
+    put_int(&w, key->source, 1);
+    put_int(&w, key->type, 8);
+    put_int(&w, key->ops, 2);
+    put_public(&w, &key->pub);
+    put_span(&w, kw_span_of(key->id, key->id_len), sizeof(key->id));
+    put_span(&w, kw_span_str(key->label), POOL_LABEL_MAX);
+    put_span(&w, kw_span_of(key->check, key->check_len), sizeof(key->check));
+    return finish(&w);
+}
+
+kw_status pool_wire_get_listed(struct kw_span body, struct pool_wire_listed *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LISTED);
+    struct pool_found_key *key = &msg->key;
+    memset(msg, 0, sizeof(*msg));
+    msg->sequence = (uint32_t)get_int(&r, 4);
+    unsigned flags = get_enum(&r, 1, LISTED_FLAGS);
+    key->known = (flags & LISTED_KNOWN) != 0;
+    key->secret = (flags & LISTED_SECRET) != 0;
+    key->asks_pin = (flags & LISTED_ASKS_PIN) != 0;
+    key->extractable = (flags & LISTED_EXTRACTABLE) != 0;
+    key->twice = (flags & LISTED_TWICE) != 0;
+    key->long_id = (flags & LISTED_LONG_ID) != 0;
+    key->source = (enum pool_found_source)get_enum(&r, 1, POOL_FOUND_CERTIFICATE + 1);
+    key->type = get_int(&r, 8);
+    key->ops = (uint16_t)get_enum(&r, 2, 1u << KW_KIND_GENERATE);
+    get_public(&r, &key->pub);
+    key->id_len = get_number(&r, key->id, sizeof(key->id));
+    get_text(&r, key->label, sizeof(key->label));
+    key->check_len = get_number(&r, key->check, sizeof(key->check));
+    return closed(&r);
+}
+
+kw_status pool_wire_put_loaded(struct kw_buf *out, const struct pool_wire_loaded *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_LOADED);
+    put_int(&w, msg->sequence, 4);
+    put_span(&w, msg->ids, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_loaded(struct kw_span body, struct pool_wire_loaded *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LOADED);
+    msg->sequence = (uint32_t)get_int(&r, 4);
+    msg->ids = get_span(&r, POOL_WIRE_FORGET_MAX * KW_KEY_ID_LEN);
+    if (msg->ids.len % KW_KEY_ID_LEN != 0) {
+        r.bad = true;
+    }
+    return closed(&r);
+}
+
+kw_status pool_wire_put_listed_all(struct kw_buf *out, const struct pool_wire_listed_all *msg)
+{
+    struct writer w = begin(out, POOL_WIRE_LISTED_ALL);
+    put_int(&w, msg->sequence, 4);
+    put_int(&w, msg->ckr, 8);
+    put_int(&w, msg->cut, 1);
+    return finish(&w);
+}
+
+kw_status pool_wire_get_listed_all(struct kw_span body, struct pool_wire_listed_all *msg)
+{
+    struct reader r = open_body(body, POOL_WIRE_LISTED_ALL);
+    msg->sequence = (uint32_t)get_int(&r, 4);
+    msg->ckr = get_int(&r, 8);
+    msg->cut = get_enum(&r, 1, 2) == 1;
     return closed(&r);
 }
