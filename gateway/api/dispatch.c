@@ -109,7 +109,7 @@ static bool check_names(const struct gw_request *req, struct gw_fault *fault)
 {
     if (req->route->face != GW_FACE_API || req->param_count == 0)
         return true;
-    if (!gw_key_name_ok(req->params[0]))
+    if (!gw_object_name_ok(req->params[0]))
         return gw_fault_bad(fault,
                             "The request URI contains an invalid name: 1 to %d letters, "
                             "digits and '-' are allowed.",
