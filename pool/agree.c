@@ -114,13 +114,6 @@ static void conclude(struct pool_agreement *agreement, kw_status status)
     agreement->step = STEPS; /* the rest would say the same */
 }
 
-static void on_answer(struct pool_op *op)
-{
-    struct pool_agreement *agreement = op->owner;
-    conclude(agreement, op->lane.status);
-    go_on(agreement);
-}
-
 static kw_status submit(struct pool_agreement *agreement, uint64_t avoid, pool_done_fn *on_done)
 {
     struct pool_op *op = &agreement->op;
@@ -138,6 +131,53 @@ static bool is_asked(const struct pool_agreement *agreement, unsigned member)
     return member < agreement->port->pool->member_count && (agreement->members >> member & 1) != 0;
 }
 
+static void finish(struct pool_agreement *agreement)
+{
+    kw_wipe(agreement->out, sizeof agreement->out);
+    agreement->on_done(agreement);
+}
+
+static void on_check(struct pool_op *op)
+{
+    struct pool_agreement *agreement = op->owner;
+    uint8_t how =
+        op->lane.kind == KW_KIND_ENCRYPT ? POOL_CHECK_BY_ENCRYPT : POOL_CHECK_BY_DECRYPT;
+    if (op->lane.status == KW_OK && op->lane.out.len == KW_AES_BLOCK_LEN &&
+        pool_check_value(agreement->check, how, agreement->out) == KW_OK) {
+        agreement->check_len = sizeof agreement->check;
+    }
+    finish(agreement);
+}
+
+/** What tells a secret key from others later, made by the first member that agreed. */
+static void make_check(struct pool_agreement *agreement)
+{
+    unsigned member = 0;
+    while (member < 64 &&
+           (!is_asked(agreement, member) || agreement->results[member] != POOL_AGREES)) {
+        member++;
+    }
+    if (pool_key_public(agreement->key)->kty == KW_KTY_OCT && member < 64) {
+        struct kc_lane_op lane;
+        bool encrypts = shall(agreement, KW_KIND_ENCRYPT);
+        agreement->step = encrypts ? STEP_FORWARD : STEP_BACKWARD;
+        (void)describe(agreement, &lane);
+        lane.in = kw_span_of(pool_check_block, KW_AES_BLOCK_LEN);
+        agreement->op = (struct pool_op){.lane = lane};
+        if (submit(agreement, ~((uint64_t)1 << member), on_check) == KW_OK) {
+            return;
+        }
+    }
+    finish(agreement);
+}
+
+static void on_answer(struct pool_op *op)
+{
+    struct pool_agreement *agreement = op->owner;
+    conclude(agreement, op->lane.status);
+    go_on(agreement);
+}
+
 /** The next step, of this member or the next; on_done when there is none. */
 static void go_on(struct pool_agreement *agreement)
 {
@@ -149,8 +189,7 @@ static void go_on(struct pool_agreement *agreement)
             } while (agreement->member < 64 && !is_asked(agreement, agreement->member));
         }
         if (agreement->member >= 64) {
-            kw_wipe(agreement->out, sizeof agreement->out);
-            agreement->on_done(agreement);
+            make_check(agreement);
             return;
         }
         struct kc_lane_op lane;
@@ -208,7 +247,7 @@ void pool_agree(struct pool_port *port, struct pool_agreement *agreement)
     agreement->member = UINT32_MAX; /* go_on begins with the first */
     agreement->step = STEPS;
     agreement->has_cipher = false;
-    agreement->plain_len = agreement->cipher_len = 0;
+    agreement->plain_len = agreement->cipher_len = agreement->check_len = 0;
     memset(agreement->results, 0, sizeof agreement->results);
     memset(agreement->why, 0, sizeof agreement->why);
     kw_status status = kw_random(agreement->plain, sizeof agreement->plain);

@@ -1,12 +1,25 @@
 #include "pool/inventory.h"
 
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "crypto/base/clock.h"
 #include "pool/port.h"
 
-#include <stdio.h>
+const uint8_t pool_check_block[KW_AES_BLOCK_LEN] = "keyward resident"; /* 16, without its end */
+
+kw_status pool_check_value(uint8_t out[POOL_RESIDENT_CHECK_LEN], uint8_t how,
+                           const uint8_t block[KW_AES_BLOCK_LEN])
+{
+    uint8_t hash[32];
+    if (EVP_Digest(block, KW_AES_BLOCK_LEN, hash, NULL, EVP_sha256(), NULL) != 1) {
+        return KW_E_NOMEM;
+    }
+    out[0] = how;
+    memcpy(out + 1, hash, POOL_RESIDENT_CHECK_LEN - 1);
+    return KW_OK;
+}
 
 /* Members put what they find from the supervisor's thread, one after the other; the lock is for the
  * thread that began, which may still be asking the others. */

@@ -8,12 +8,23 @@
 #include "pool/op.h"
 
 #define POOL_RESIDENT_ID_MAX 128    /* bytes of CKA_ID */
-/** First byte of what stands in the place of a blob for a resident key; its CKA_ID follows. (Blobs
- *  begin with their version, 1.) */
-#define POOL_REFERENCE       0x80u
 #define POOL_LABEL_MAX       128    /* bytes of CKA_LABEL */
 #define POOL_FOUND_MAX       16384u /* key objects of one token that are read; the rest is not */
 #define POOL_CHECK_MAX       3      /* bytes of CKA_CHECK_VALUE */
+
+/* What stands in the place of a blob for a resident key: POOL_REFERENCE, or a check value, and the
+ * CKA_ID. (Blobs begin with their version, 1.) A check value tells one AES key from another, so that
+ * a member never encrypts with another key that has the same id: one byte that says how it is made,
+ * then the first bytes of the SHA-256 of a constant block, encrypted or decrypted. */
+#define POOL_REFERENCE          0x80u
+#define POOL_CHECK_BY_ENCRYPT   0x81u
+#define POOL_CHECK_BY_DECRYPT   0x82u
+#define POOL_RESIDENT_CHECK_LEN 17u
+
+extern const uint8_t pool_check_block[KW_AES_BLOCK_LEN];
+/** `block` is what the key makes of pool_check_block; `how` one of the two above. */
+KW_MUST_CHECK kw_status pool_check_value(uint8_t out[POOL_RESIDENT_CHECK_LEN], uint8_t how,
+                                         const uint8_t block[KW_AES_BLOCK_LEN]);
 
 struct pool;
 struct pool_agreement;
@@ -102,6 +113,8 @@ struct pool_agreement {
     /* the results, for the members asked */
     enum pool_agreement_result results[64];
     kw_status why[64];
+    uint8_t check[POOL_RESIDENT_CHECK_LEN]; /* of a secret key that a member agreed on */
+    size_t check_len;
 
     /* the pool's part */
     struct pool_port *port;

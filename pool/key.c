@@ -38,11 +38,14 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
     *out = NULL;
     bool resident = desc->resident.len > 0;
     if (desc->blob.len > KC_BLOB_MAX || desc->resident.len > POOL_RESIDENT_ID_MAX ||
-        (resident && (!desc->hsm || desc->blob.len > 0))) {
+        (resident && (!desc->hsm || desc->blob.len > 0)) ||
+        (desc->check.len > 0 && (!resident || desc->check.len != POOL_RESIDENT_CHECK_LEN))) {
         return KW_E_INPUT;
     }
     /* software blobs are opened here and not needed again */
-    size_t keep = resident ? 1 + desc->resident.len : desc->hsm ? desc->blob.len : 0;
+    size_t keep = resident ? POOL_RESIDENT_CHECK_LEN + desc->resident.len
+                  : desc->hsm ? desc->blob.len
+                              : 0;
     struct pool_key *key = calloc(1, sizeof *key + keep);
     if (key == NULL) {
         return KW_E_NOMEM;
@@ -56,8 +59,13 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
     key->blob_len = keep;
     kw_status status = KW_OK;
     if (resident) {
+        size_t head = desc->check.len > 0 ? desc->check.len : 1;
         key->blob[0] = POOL_REFERENCE;
-        memcpy(key->blob + 1, desc->resident.data, desc->resident.len);
+        if (desc->check.len > 0) {
+            memcpy(key->blob, desc->check.data, head);
+        }
+        memcpy(key->blob + head, desc->resident.data, desc->resident.len);
+        key->blob_len = head + desc->resident.len;
         key->lacking = calloc(POOL_MAX_MEMBERS, sizeof *key->lacking);
         status = key->lacking == NULL ? KW_E_NOMEM : KW_OK;
     } else if (keep > 0) {

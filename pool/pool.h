@@ -88,6 +88,7 @@ struct pool_key_desc {
     struct kw_span blob;
     struct kw_span resident; /* CKA_ID of a key that lives on the members' tokens, 1 to
                                 POOL_RESIDENT_ID_MAX bytes: `hsm` and no blob then; else empty */
+    struct kw_span check;    /* of a resident secret key: pool_agreement.check; else empty */
     const char *name; /* what remote members call it, its version being the id in hexadecimal;
                          NULL: no remote member serves it */
 };

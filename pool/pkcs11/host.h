@@ -163,10 +163,10 @@ struct pool_host_objects {
 };
 
 /** Finds the private or secret key with this CKA_ID. The first call reads the ids of all keys on
- *  the token, later ones ask what was read then. POOL_HOST_LACKS when it was not there or twice.
- *  Any thread. */
+ *  the token, later ones ask what was read then. POOL_HOST_LACKS when it was not there, or twice,
+ *  or is a secret key of another check value (`check` empty: none to compare). Any thread. */
 CK_RV pool_host_object_find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty,
-                            struct kw_span id);
+                            struct kw_span id, struct kw_span check);
 /** The handle does not stand for the key any more: the token is asked for this one id again. */
 void pool_host_object_stale(struct pool_host *host, CK_OBJECT_HANDLE handle);
 /** What was read is forgotten. */

@@ -14,7 +14,7 @@ struct pool_host_key {
     pthread_mutex_t lock; /* for the handles: unwrapped by one thread, used by all */
     CK_OBJECT_HANDLE handle, hmac_handle;
     enum kw_kty kty;
-    bool resident; /* the objects are the token's own; `blob` is the CKA_ID */
+    bool resident; /* the objects are the token's own; `blob` is the reference */
     enum kc_blob_kind kind;
     size_t blob_len;
     uint8_t blob[KC_BLOB_MAX];
@@ -162,12 +162,20 @@ static struct pool_host_key *key_new(const uint8_t *id, struct kw_span kept)
     return key;
 }
 
+/** Bytes before the CKA_ID. */
+static size_t reference_head(struct kw_span reference)
+{
+    return reference.data[0] == POOL_REFERENCE ? 1 : POOL_RESIDENT_CHECK_LEN;
+}
+
 static struct pool_host_key *from_reference(const uint8_t *id, enum kw_kty kty,
                                             struct kw_span reference)
 {
-    struct kw_span resident = kw_span_of(reference.data + 1, reference.len - 1);
+    size_t head = reference_head(reference);
     struct pool_host_key *key =
-        resident.len >= 1 && resident.len <= POOL_RESIDENT_ID_MAX ? key_new(id, resident) : NULL;
+        reference.len > head && reference.len - head <= POOL_RESIDENT_ID_MAX
+            ? key_new(id, reference)
+            : NULL;
     if (key != NULL) {
         key->kty = kty;
         key->resident = true;
@@ -178,7 +186,7 @@ static struct pool_host_key *from_reference(const uint8_t *id, enum kw_kty kty,
 /** Checks a blob's header; NULL when it is none for a member. */
 static struct pool_host_key *from_blob(const uint8_t *id, enum kw_kty wanted, struct kw_span blob)
 {
-    if (blob.data[0] == POOL_REFERENCE) {
+    if (blob.data[0] >= POOL_REFERENCE && blob.data[0] <= POOL_CHECK_BY_DECRYPT) {
         return from_reference(id, wanted, blob);
     }
     if (blob.len <= KC_BLOB_HEADER || blob.len > KC_BLOB_MAX || blob.data[0] != 1 ||
@@ -287,8 +295,11 @@ size_t pool_host_keys_ids(struct pool_host_keys *keys, uint8_t (*ids)[KW_KEY_ID_
 static CK_RV find_resident(struct pool_host *host, const struct pool_host_key *key, bool hmac,
                            CK_OBJECT_HANDLE *out)
 {
+    size_t head = reference_head(kw_span_of(key->blob, key->blob_len));
+    struct kw_span check = kw_span_of(key->blob, head > 1 ? head : 0);
     return hmac ? CKR_KEY_TYPE_INCONSISTENT
-                : pool_host_object_find(host, out, key->kty, kw_span_of(key->blob, key->blob_len));
+                : pool_host_object_find(host, out, key->kty,
+                                        kw_span_of(key->blob + head, key->blob_len - head), check);
 }
 
 static CK_RV unwrap(struct pool_host *host, struct pool_host_key *key, bool hmac,

@@ -224,11 +224,40 @@ static CK_RV find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty
     return rv;
 }
 
+/** Is it the secret key that was adopted? */
+static CK_RV compare_check(struct pool_host *host, CK_OBJECT_HANDLE key, struct kw_span check)
+{
+    CK_MECHANISM ecb = {CKM_AES_ECB, NULL, 0};
+    uint8_t block[2 * KW_AES_BLOCK_LEN], value[POOL_RESIDENT_CHECK_LEN];
+    CK_ULONG len = sizeof(block);
+    CK_BYTE_PTR in = (CK_BYTE_PTR)pool_check_block;
+    bool encrypts = check.data[0] == POOL_CHECK_BY_ENCRYPT;
+    CK_RV rv = encrypts ? host->p11->C_EncryptInit(host->finder, &ecb, key)
+                        : host->p11->C_DecryptInit(host->finder, &ecb, key);
+    if (rv == CKR_OK) {
+        rv = encrypts ? host->p11->C_Encrypt(host->finder, in, KW_AES_BLOCK_LEN, block, &len)
+                      : host->p11->C_Decrypt(host->finder, in, KW_AES_BLOCK_LEN, block, &len);
+    }
+    if (rv != CKR_OK) {
+        return rv;
+    }
+    if (len != KW_AES_BLOCK_LEN || pool_check_value(value, check.data[0], block) != KW_OK) {
+        return CKR_FUNCTION_FAILED;
+    }
+    return kw_span_equal(check, kw_span_of(value, sizeof(value))) ? CKR_OK : POOL_HOST_LACKS;
+}
+
 CK_RV pool_host_object_find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty,
-                            struct kw_span id)
+                            struct kw_span id, struct kw_span check)
 {
     pthread_mutex_lock(&host->finding);
     CK_RV rv = find(host, out, kty, id);
+    if (rv == CKR_OK && check.len > 0) {
+        rv = compare_check(host, *out, check);
+    }
+    if (rv != CKR_OK) {
+        *out = CK_INVALID_HANDLE;
+    }
     pthread_mutex_unlock(&host->finding);
     return rv;
 }
