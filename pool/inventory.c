@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "pool/port.h"
+#include "pool/slot.h"
 
 const uint8_t pool_check_block[KW_AES_BLOCK_LEN] = "keyward resident"; /* 16, without its end */
 
@@ -154,7 +155,11 @@ static kw_status make(struct pool_inventory **out, struct pool *pool)
 static void ask(struct pool_inventory *inventory, struct pool_member *member)
 {
     struct pool_inventory_member *at = &inventory->members[member->index];
-    at->name = member->config.name;
+    if (pool_slot(member) != POOL_SLOT_MEMBER) {
+        at->complete = true;
+        return;
+    }
+    snprintf(at->name, sizeof at->name, "%s", member->config.name);
     at->kind = member->type->kind;
     at->hsm = member->type->inventory != NULL;
     if (!at->hsm) {
@@ -187,9 +192,11 @@ kw_status pool_inventory(struct pool_port *port, bool tokens, pool_inventory_fn 
     inventory->read->ctx = ctx;
     inventory->read->waiting = 1; /* until everyone was asked */
     port->in_flight++;
-    for (unsigned i = 0; i < pool->member_count; i++) {
+    pthread_rwlock_rdlock(&pool->slots_lock);
+    for (unsigned i = 0; i < inventory->member_count; i++) {
         ask(inventory, &pool->members[i]);
     }
+    pthread_rwlock_unlock(&pool->slots_lock);
     pool_supervisor_wake(pool);
     release(inventory);
     return KW_OK;

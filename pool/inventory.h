@@ -59,7 +59,7 @@ struct pool_found_key {
 
 /** What one member said. */
 struct pool_inventory_member {
-    const char *name; /* static for the life of the pool */
+    char name[64]; /* empty: there is no member in this place */
     const char *kind;
     bool hsm;      /* holds keys on a token of its own */
     bool complete; /* it was read to the end */
@@ -69,7 +69,7 @@ struct pool_inventory_member {
 };
 
 struct pool_inventory {
-    struct pool_inventory_member *members; /* in the order of the group; bits as in served_on */
+    struct pool_inventory_member *members; /* by place in the group: bits as in served_on */
     size_t member_count;
     struct pool_found_key *keys; /* by member */
     size_t key_count, key_cap;

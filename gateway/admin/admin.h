@@ -19,4 +19,6 @@ void gw_admin_token_keys(struct gw_request *req); /* GET /tokens/keys : what is 
 /** POST /keys/{name}/adopt {"id":HEX | "label":TEXT, "member":M, "ops":[...]}: makes the record of a
  *  key that lives on the tokens, after every member that holds it has shown that it is the same. */
 void gw_admin_adopt(struct gw_request *req);
+void gw_admin_membership(
+    struct gw_request *req);                  /* POST /members/{name}/{add|remove|remove-forced} */
 void gw_admin_member(struct gw_request *req); /* POST /members/{name}/{recover|drain|activate} */

@@ -12,6 +12,8 @@ static json_t *members_json(const struct pool_inventory *inventory)
     json_t *out = json_array();
     for (size_t i = 0; i < inventory->member_count; i++) {
         const struct pool_inventory_member *member = &inventory->members[i];
+        if (member->name[0] == '\0')
+            continue;
         json_array_append_new(out, json_pack("{s:s,s:s,s:b,s:s}", "name", member->name, "type",
                                              member->kind, "read", member->complete, "reason",
                                              member->why));

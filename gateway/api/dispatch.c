@@ -216,7 +216,7 @@ enum gw_begin gw_request_begin(struct gw_request *req)
         gw_reply_fault(req, &fault);
         return GW_BEGIN_REPLIED;
     }
-    const struct gw_limits *limits = &gw_loop_app(req->loop)->config->limits;
+    const struct gw_limits *limits = gw_app_limits(gw_loop_app(req->loop));
     req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
     if (!req->route->piece)
         return GW_BEGIN_BUFFER;

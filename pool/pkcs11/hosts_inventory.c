@@ -27,6 +27,15 @@ static void end(struct pool_p11 *p11, struct pool_inventory *inventory)
     pool_inventory_end(inventory, p11->member, fault);
 }
 
+void pool_p11_end_inventory(struct pool_p11 *p11)
+{
+    struct pool_inventory *inventory = atomic_load(&p11->inventory);
+    if (inventory != NULL) {
+        p11->list.fault = "the member leaves the group";
+        end(p11, inventory);
+    }
+}
+
 /** Asks the next host that serves; false when there is none left. */
 static bool ask(struct pool_p11 *p11, const struct pool_inventory *inventory, int64_t now_ns)
 {

@@ -14,6 +14,7 @@ static void destroy(struct pool_member *member)
         return;
     }
     pool_p11_stop(p11);
+    pool_p11_end_inventory(p11);
     pool_p11_probe_destroy(p11);
     kw_secret_free(p11->room);
     pthread_mutex_destroy(&p11->lock);
@@ -89,6 +90,28 @@ static void stats(struct pool_member *member, struct pool_member_stats *out)
     pthread_mutex_unlock(&p11->lock);
 }
 
+/** Hosts are killed and reaped in the supervisor's own time: one that is stuck in a driver does not
+ *  keep it from the other members. */
+static bool retire(struct pool_member *member, int64_t now_ns, bool for_good)
+{
+    struct pool_p11 *p11 = member->impl;
+    bool gone = true;
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        if (p11->hosts[i].phase != POOL_P11_IDLE && p11->hosts[i].phase != POOL_P11_DYING) {
+            pool_p11_kill_host(p11, &p11->hosts[i], "the member leaves the group");
+        }
+    }
+    pool_p11_supervise(member, now_ns);
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        gone = gone && p11->hosts[i].phase == POOL_P11_IDLE;
+    }
+    if (gone && for_good) {
+        /* who is joined under this name next is a new member */
+        (void)!pool_identity_remove(pool_config(member->pool)->state_dir, member->config.name);
+    }
+    return gone;
+}
+
 static kw_status command(struct pool_member *member, enum pool_command command)
 {
     struct pool_p11 *p11 = member->impl;
@@ -134,6 +157,7 @@ const struct pool_member_type pool_member_pkcs11 = {
     .now = now,
     .supervise = pool_p11_supervise,
     .stats = stats,
+    .retire = retire,
     .forget = pool_p11_forget,
     .command = command,
     .inventory = pool_p11_inventory,

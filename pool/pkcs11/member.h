@@ -156,6 +156,8 @@ void pool_p11_on_zeroized(struct pool_p11 *p11, struct pool_p11_host *host, stru
 bool pool_p11_inventory(struct pool_member *member, struct pool_inventory *inventory);
 /** Supervisor: goes on with it; when it wants to be called next. */
 int64_t pool_p11_run_inventory(struct pool_p11 *p11, int64_t now_ns);
+/** The member goes: what is asked of it ends unanswered. */
+void pool_p11_end_inventory(struct pool_p11 *p11);
 /** Takes a record of the answer. False: the host broke the protocol. */
 bool pool_p11_on_listed(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
 
