@@ -105,11 +105,11 @@ static void conclude(struct pool_agreement *agreement, kw_status status)
         return;
     }
     if (status == KW_OK || status == KW_E_INTEGRITY || status == KW_E_CRYPTO) {
-        *result = POOL_DIFFERS;
+        *result = POOL_AGREE_DIFFERS;
     } else if (pool_key_lacks(agreement->key, asked(agreement))) {
-        *result = POOL_LACKS;
+        *result = POOL_AGREE_LACKS;
     } else {
-        *result = POOL_CANNOT;
+        *result = POOL_AGREE_CANNOT;
     }
     agreement->step = STEPS; /* the rest would say the same */
 }
@@ -140,8 +140,7 @@ static void finish(struct pool_agreement *agreement)
 static void on_check(struct pool_op *op)
 {
     struct pool_agreement *agreement = op->owner;
-    uint8_t how =
-        op->lane.kind == KW_KIND_ENCRYPT ? POOL_CHECK_BY_ENCRYPT : POOL_CHECK_BY_DECRYPT;
+    uint8_t how = op->lane.kind == KW_KIND_ENCRYPT ? POOL_CHECK_BY_ENCRYPT : POOL_CHECK_BY_DECRYPT;
     if (op->lane.status == KW_OK && op->lane.out.len == KW_AES_BLOCK_LEN &&
         pool_check_value(agreement->check, how, agreement->out) == KW_OK) {
         agreement->check_len = sizeof agreement->check;
@@ -154,7 +153,7 @@ static void make_check(struct pool_agreement *agreement)
 {
     unsigned member = 0;
     while (member < 64 &&
-           (!is_asked(agreement, member) || agreement->results[member] != POOL_AGREES)) {
+           (!is_asked(agreement, member) || agreement->results[member] != POOL_AGREE_SAME)) {
         member++;
     }
     if (pool_key_public(agreement->key)->kty == KW_KTY_OCT && member < 64) {
@@ -197,8 +196,7 @@ static void go_on(struct pool_agreement *agreement)
             continue;
         }
         agreement->op = (struct pool_op){.lane = lane};
-        kw_status status =
-            submit(agreement, ~((uint64_t)1 << agreement->member), on_answer);
+        kw_status status = submit(agreement, ~((uint64_t)1 << agreement->member), on_answer);
         if (status == KW_OK) {
             return;
         }
@@ -209,7 +207,7 @@ static void go_on(struct pool_agreement *agreement)
 static void all_cannot(struct pool_agreement *agreement, kw_status status)
 {
     for (unsigned i = 0; i < 64; i++) {
-        agreement->results[i] = POOL_CANNOT;
+        agreement->results[i] = POOL_AGREE_CANNOT;
         agreement->why[i] = status;
     }
     agreement->on_done(agreement);
@@ -230,11 +228,10 @@ static void on_encrypted(struct pool_op *op)
 /** RSA: what the members shall decrypt is encrypted once, by the core with the public half. */
 static kw_status encrypt_first(struct pool_agreement *agreement)
 {
-    agreement->op = (struct pool_op){
-        .lane = {.kind = KW_KIND_ENCRYPT,
-                 .alg = KW_ALG_RSA_OAEP,
-                 .in = kw_span_of(agreement->plain, SECRET_LEN),
-                 .out = {agreement->out, 0, sizeof agreement->out}}};
+    agreement->op = (struct pool_op){.lane = {.kind = KW_KIND_ENCRYPT,
+                                              .alg = KW_ALG_RSA_OAEP,
+                                              .in = kw_span_of(agreement->plain, SECRET_LEN),
+                                              .out = {agreement->out, 0, sizeof agreement->out}}};
     agreement->plain_len = SECRET_LEN;
     return submit(agreement, 0, on_encrypted);
 }

@@ -111,6 +111,7 @@ static bool is_candidate(const struct pool_port *port, const struct pool_op *op,
 {
     const struct pool_member *member = &port->pool->members[i];
     return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           (op->key == NULL || !pool_key_lacks(op->key, member)) &&
            (member->type->now == NULL || member->type->now(member, op));
 }
 
@@ -409,7 +410,8 @@ static void answered_wrong(struct pool_op *op, struct pool_member *member, const
     if (op->key != NULL && pool_key_is_resident(op->key)) {
         /* more likely another key under the same id than a member that computes wrongly: this key
          * is not asked of it again, and only a row of such answers takes all others from it */
-        pool_key_lacked(op->key, member, "its answer did not verify: another key under the same id");
+        pool_key_lacked(op->key, member,
+                        "its answer did not verify: another key under the same id");
         failed(member, reason);
     } else {
         pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);

@@ -13,9 +13,9 @@
 #define POOL_CHECK_MAX       3      /* bytes of CKA_CHECK_VALUE */
 
 /* What stands in the place of a blob for a resident key: POOL_REFERENCE, or a check value, and the
- * CKA_ID. (Blobs begin with their version, 1.) A check value tells one AES key from another, so that
- * a member never encrypts with another key that has the same id: one byte that says how it is made,
- * then the first bytes of the SHA-256 of a constant block, encrypted or decrypted. */
+ * CKA_ID. (Blobs begin with their version, 1.) A check value tells one AES key from another, so
+ * that a member never encrypts with another key that has the same id: one byte that says how it is
+ * made, then the first bytes of the SHA-256 of a constant block, encrypted or decrypted. */
 #define POOL_REFERENCE          0x80u
 #define POOL_CHECK_BY_ENCRYPT   0x81u
 #define POOL_CHECK_BY_DECRYPT   0x82u
@@ -45,8 +45,8 @@ struct pool_found_key {
     bool secret;     /* a secret key, not a private one */
     struct kc_public pub; /* kty, bits and curve as far as they are known, and the public half */
     enum pool_found_source source;
-    uint16_t ops; /* bit (1 << enum kw_kind) of what the token allows and keyward can do with it */
-    bool asks_pin;    /* CKA_ALWAYS_AUTHENTICATE: the token wants its PIN for each operation */
+    uint16_t ops;  /* bit (1 << enum kw_kind) of what the token allows and keyward can do with it */
+    bool asks_pin; /* CKA_ALWAYS_AUTHENTICATE: the token wants its PIN for each operation */
     bool extractable; /* CKA_EXTRACTABLE */
     bool twice;       /* another key of this class and type has the same id on this token */
     bool long_id;     /* its id is over POOL_RESIDENT_ID_MAX: `id` is empty */
@@ -61,9 +61,9 @@ struct pool_found_key {
 struct pool_inventory_member {
     char name[64]; /* empty: there is no member in this place */
     const char *kind;
-    bool hsm;      /* holds keys on a token of its own */
-    bool complete; /* it was read to the end */
-    char why[96];  /* when it was not */
+    bool hsm;                         /* holds keys on a token of its own */
+    bool complete;                    /* it was read to the end */
+    char why[96];                     /* when it was not */
     uint8_t (*loaded)[KW_KEY_ID_LEN]; /* key versions it has loaded now */
     size_t loaded_count, loaded_cap;
 };
@@ -90,10 +90,10 @@ void pool_inventory_free(struct pool_inventory *inventory);
 /* --- agreement ------------------------------------------------------------------------------- */
 
 enum pool_agreement_result {
-    POOL_AGREES,
-    POOL_LACKS,  /* no such key there */
-    POOL_DIFFERS, /* a key with this id, of other material */
-    POOL_CANNOT  /* `why` says what an attempt ended with */
+    POOL_AGREE_SAME,
+    POOL_AGREE_LACKS,   /* no such key there */
+    POOL_AGREE_DIFFERS, /* a key with this id, of other material */
+    POOL_AGREE_CANNOT   /* `why` says what an attempt ended with */
 };
 
 typedef void pool_agreement_fn(struct pool_agreement *agreement);

@@ -20,8 +20,8 @@ static bool same_public(const struct kc_public *a, const struct kc_public *b)
 /* The core's part of a key: the private half where the core may hold it, else the public half. */
 static kw_status open_core(struct pool_key *key, struct pool *pool, struct kw_span blob)
 {
-    bool may_open = !key->hsm || ((pool_is_core_alone(pool) || pool->core_opens_hsm) &&
-                                  key->lacking == NULL);
+    bool may_open =
+        !key->hsm || ((pool_is_core_alone(pool) || pool->core_opens_hsm) && key->lacking == NULL);
     if (may_open && (blob.len > 0 || !key->hsm)) {
         KW_TRY(kc_blob_open(pool->domain, key->id, blob, key->hsm, &key->core));
         return same_public(kc_key_public(key->core), &key->pub) ? KW_OK : KW_E_INTEGRITY;
@@ -43,7 +43,7 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
         return KW_E_INPUT;
     }
     /* software blobs are opened here and not needed again */
-    size_t keep = resident ? POOL_RESIDENT_CHECK_LEN + desc->resident.len
+    size_t keep = resident    ? POOL_RESIDENT_CHECK_LEN + desc->resident.len
                   : desc->hsm ? desc->blob.len
                               : 0;
     struct pool_key *key = calloc(1, sizeof *key + keep);
@@ -141,8 +141,7 @@ bool pool_key_lacks(const struct pool_key *key, const struct pool_member *member
         return false;
     }
     uint32_t known = atomic_load_explicit(&key->lacking[member->index], memory_order_relaxed);
-    return known != 0 &&
-           known == atomic_load_explicit(&member->holdings, memory_order_relaxed);
+    return known != 0 && known == atomic_load_explicit(&member->holdings, memory_order_relaxed);
 }
 
 void pool_key_lacked(struct pool_key *key, struct pool_member *member, const char *why)

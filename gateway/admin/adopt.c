@@ -1,6 +1,6 @@
-/* POST /keys/{name}/adopt: a key that lives on the tokens becomes a key of the gateway. Three steps:
- * what is on the tokens, and what is adopted already; a trial on every member that holds it; the
- * record. Nothing is written to a token. */
+/* POST /keys/{name}/adopt: a key that lives on the tokens becomes a key of the gateway. Three
+ * steps: what is on the tokens, and what is adopted already; a trial on every member that holds it;
+ * the record. Nothing is written to a token. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,8 @@ static void refuse(struct adoption *adoption, int http, json_t *why)
     end(adoption);
 }
 
-/* --- the record -------------------------------------------------------------------------------- */
+/* --- the record --------------------------------------------------------------------------------
+ */
 
 static json_t *names_json(const struct adoption *adoption, enum pool_agreement_result result)
 {
@@ -75,9 +76,9 @@ static void on_stored(void *ctx, kw_status status, struct vault_key *key)
 {
     struct adoption *adoption = ctx;
     if (status == KW_E_CONFLICT) {
-        refuse(adoption, 409,
-               json_sprintf("a deleted key is called %s; recover or purge it first",
-                            adoption->name));
+        refuse(
+            adoption, 409,
+            json_sprintf("a deleted key is called %s; recover or purge it first", adoption->name));
         return;
     }
     if (status != KW_OK) {
@@ -88,11 +89,10 @@ static void on_stored(void *ctx, kw_status status, struct vault_key *key)
     gw_log(GW_LOG_INFO, "operator command", "command", "key adopt", "key", key->name, "version",
            key->version, NULL);
     gw_reply_dump(adoption->req, 200,
-                  json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "name", key->name, "version",
-                            key->version, "ops", gw_ops_json(key->ops), "members",
-                            names_json(adoption, POOL_AGREES), "missing",
-                            without_json(adoption, true), "unread",
-                            without_json(adoption, false)));
+                  json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "name", key->name, "version", key->version,
+                            "ops", gw_ops_json(key->ops), "members",
+                            names_json(adoption, POOL_AGREE_SAME), "missing",
+                            without_json(adoption, true), "unread", without_json(adoption, false)));
     end(adoption);
 }
 
@@ -117,7 +117,8 @@ static void store(struct adoption *adoption)
                     adoption);
 }
 
-/* --- the trial --------------------------------------------------------------------------------- */
+/* --- the trial ---------------------------------------------------------------------------------
+ */
 
 static const char *reason_of(kw_status status)
 {
@@ -140,7 +141,7 @@ static const char *agreeing(const struct adoption *adoption)
 {
     const struct pool_inventory *inventory = adoption->scan->inventory;
     for (size_t i = 0; i < inventory->member_count; i++) {
-        if ((adoption->holders >> i & 1) && adoption->agreement.results[i] == POOL_AGREES)
+        if ((adoption->holders >> i & 1) && adoption->agreement.results[i] == POOL_AGREE_SAME)
             return inventory->members[i].name;
     }
     return NULL;
@@ -151,18 +152,18 @@ static json_t *fault_of(const struct adoption *adoption, size_t member)
     const char *name = adoption->scan->inventory->members[member].name;
     const char *other = agreeing(adoption);
     switch (adoption->agreement.results[member]) {
-    case POOL_AGREES:
+    case POOL_AGREE_SAME:
         return NULL;
-    case POOL_LACKS:
+    case POOL_AGREE_LACKS:
         return json_sprintf("%s: the key cannot be found there any more", name);
-    case POOL_DIFFERS:
-        return other ? json_sprintf("%s and %s hold different keys under this id", other, name)
-                     : json_sprintf("%s: what it makes with the key does not belong to the public "
-                                    "half that was read on %s",
-                                    name,
-                                    adoption->scan->inventory->members[adoption->found->member]
-                                        .name);
-    case POOL_CANNOT:
+    case POOL_AGREE_DIFFERS:
+        return other
+                   ? json_sprintf("%s and %s hold different keys under this id", other, name)
+                   : json_sprintf("%s: what it makes with the key does not belong to the public "
+                                  "half that was read on %s",
+                                  name,
+                                  adoption->scan->inventory->members[adoption->found->member].name);
+    case POOL_AGREE_CANNOT:
         break;
     }
     return json_sprintf("%s: the key cannot be tried: %s", name,
@@ -202,7 +203,8 @@ static kw_status try_key(struct adoption *adoption)
     return KW_OK;
 }
 
-/* --- which key --------------------------------------------------------------------------------- */
+/* --- which key ---------------------------------------------------------------------------------
+ */
 
 static bool is_meant(const struct adoption *adoption, const struct gw_token_key *key)
 {
@@ -222,8 +224,8 @@ static bool is_meant(const struct adoption *adoption, const struct gw_token_key 
 }
 
 /** NULL when there is a reason against it, which was answered. */
-static const struct gw_token_key *choose(struct adoption *adoption,
-                                         const struct gw_token_key *keys, size_t count)
+static const struct gw_token_key *choose(struct adoption *adoption, const struct gw_token_key *keys,
+                                         size_t count)
 {
     const struct gw_token_key *chosen = NULL;
     size_t meant = 0;
@@ -234,8 +236,9 @@ static const struct gw_token_key *choose(struct adoption *adoption,
         }
     }
     if (meant == 0) {
-        refuse(adoption, 404, json_string("no key on the tokens is called so; see: keyward key "
-                                          "adopt --list"));
+        refuse(adoption, 404,
+               json_string("no key on the tokens is called so; see: keyward key "
+                           "adopt --list"));
         return NULL;
     }
     if (meant > 1) {
@@ -259,7 +262,8 @@ static const struct gw_token_key *choose(struct adoption *adoption,
     return chosen;
 }
 
-/** The operations that the key gets; false when what was asked for is more than the tokens allow. */
+/** The operations that the key gets; false when what was asked for is more than the tokens allow.
+ */
 static bool settle_ops(struct adoption *adoption, uint16_t allowed)
 {
     uint16_t over = adoption->has_ops ? adoption->ops & (uint16_t)~allowed : 0;
@@ -305,7 +309,8 @@ static void on_scanned(struct gw_key_scan *scan)
     free(keys);
 }
 
-/* --- the request ------------------------------------------------------------------------------- */
+/* --- the request -------------------------------------------------------------------------------
+ */
 
 static int hex_value(uint8_t c)
 {
@@ -370,7 +375,8 @@ static const char *read_request(struct adoption *adoption, const json_t *body)
         return "the key is named by its id or by its label";
     if (id.data && !read_id(adoption, id))
         return "the id is 1 to 128 bytes in hexadecimal digits";
-    if (label.data && (label.len == 0 || !copy_text(adoption->label, sizeof adoption->label, label)))
+    if (label.data &&
+        (label.len == 0 || !copy_text(adoption->label, sizeof adoption->label, label)))
         return "the label is 1 to 128 bytes";
     if (!copy_text(adoption->member, sizeof adoption->member, member))
         return "no member has this name";

@@ -101,7 +101,8 @@ static void read_members(struct gw_key_scan *scan)
         end(scan, status);
 }
 
-/* --- older versions of keys that live on tokens ------------------------------------------------ */
+/* --- older versions of keys that live on tokens ------------------------------------------------
+ */
 
 static void read_versions(struct gw_key_scan *scan);
 

@@ -37,7 +37,8 @@ struct gw_key_scan {
 
 /** Reads the names, then the members. `tokens`: also what is on the tokens. KW_E_NOMEM: nothing was
  *  begun. Loop thread. */
-KW_MUST_CHECK kw_status gw_key_scan_start(struct gw_request *req, bool tokens, gw_key_scan_fn *done, void *ctx);
+KW_MUST_CHECK kw_status gw_key_scan_start(struct gw_request *req, bool tokens, gw_key_scan_fn *done,
+                                          void *ctx);
 void gw_key_scan_free(struct gw_key_scan *scan);
 
 /** Do two members hold the same key, as far as the tokens show it? */

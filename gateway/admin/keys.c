@@ -28,7 +28,8 @@ static void set_size(json_t *out, enum kw_kty kty, enum kw_curve curve, unsigned
         json_object_set_new(out, "curve", json_string(gw_curve_name(curve)));
 }
 
-/* --- GET /tokens/keys -------------------------------------------------------------------------- */
+/* --- GET /tokens/keys --------------------------------------------------------------------------
+ */
 
 static const char *source_name(const struct pool_found_key *found)
 {
@@ -47,15 +48,14 @@ static json_t *token_key_json(const struct gw_key_scan *scan, const struct gw_to
     char id[2 * POOL_RESIDENT_ID_MAX + 1], problem[GW_PROBLEM_TEXT];
     json_t *members = json_array();
     for (size_t i = 0; i < key->count; i++)
-        json_array_append_new(members,
-                              json_string(inventory->members[key->found[i]->member].name));
+        json_array_append_new(members, json_string(inventory->members[key->found[i]->member].name));
     gw_hex(id, shown->id, shown->id_len);
     gw_token_key_problem(inventory, key, problem);
-    json_t *out = json_pack("{s:s,s:s%,s:s,s:o,s:o,s:b,s:s,s:o}", "id", id, "label", shown->label,
-                            strlen(shown->label), "class", shown->secret ? "secret" : "private",
-                            "type", gw_type_json(shown), "ops", gw_ops_json(gw_token_key_ops(key)),
-                            "extractable", shown->extractable, "public", source_name(shown),
-                            "members", members);
+    json_t *out =
+        json_pack("{s:s,s:s%,s:s,s:o,s:o,s:b,s:s,s:o}", "id", id, "label", shown->label,
+                  strlen(shown->label), "class", shown->secret ? "secret" : "private", "type",
+                  gw_type_json(shown), "ops", gw_ops_json(gw_token_key_ops(key)), "extractable",
+                  shown->extractable, "public", source_name(shown), "members", members);
     if (!out)
         return NULL;
     if (shown->known)
@@ -97,10 +97,11 @@ void gw_admin_token_keys(struct gw_request *req)
         gw_reply_scan_failed(req, status);
 }
 
-/* --- GET /keys --------------------------------------------------------------------------------- */
+/* --- GET /keys ---------------------------------------------------------------------------------
+ */
 
-/** Members that can use it: for a resident key those where it was seen; every HSM of the domain opens
- *  a wrapped one. */
+/** Members that can use it: for a resident key those where it was seen; every HSM of the domain
+ * opens a wrapped one. */
 static json_t *holders_json(const struct pool_inventory *inventory,
                             const struct gw_scanned_key *key, const struct gw_token_key *there)
 {
@@ -190,12 +191,13 @@ static json_t *loaded_json(const struct pool_inventory *inventory, const struct 
 static json_t *key_json(const struct pool_inventory *inventory, const struct gw_scanned_key *key,
                         const struct gw_token_key *there, const struct loaded *all, size_t count)
 {
-    json_t *out =
-        json_pack("{s:s,s:s,s:s,s:s,s:b,s:o,s:o}", "name", key->name, "version", key->version,
-                  "kind", key->resident ? "resident" : key->hsm ? "hsm" : "software", "type",
-                  gw_kty_name(key->kty, key->hsm), "enabled", key->enabled, "members",
-                  holders_json(inventory, key, there), "loaded",
-                  loaded_json(inventory, all, count, key));
+    json_t *out = json_pack(
+        "{s:s,s:s,s:s,s:s,s:b,s:o,s:o}", "name", key->name, "version", key->version, "kind",
+        key->resident ? "resident"
+        : key->hsm    ? "hsm"
+                      : "software",
+        "type", gw_kty_name(key->kty, key->hsm), "enabled", key->enabled, "members",
+        holders_json(inventory, key, there), "loaded", loaded_json(inventory, all, count, key));
     if (out)
         set_size(out, key->kty, key->curve, key->bits);
     if (out && key->resident) {

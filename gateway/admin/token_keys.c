@@ -100,7 +100,8 @@ uint16_t gw_token_key_ops(const struct gw_token_key *key)
     return ops;
 }
 
-/* --- what is in the way ------------------------------------------------------------------------ */
+/* --- what is in the way ------------------------------------------------------------------------
+ */
 
 static bool size_offered(const struct kc_public *pub)
 {

@@ -44,8 +44,10 @@ static const struct cli_command commands[] = {
      "keyward member remove NAME [--force] [-c FILE]\n"
      "keyward member recover|drain|activate|replace|sync|zeroize NAME [-c FILE | --data DIR]",
      "Shows the members of the group, or acts on one: add (join the member that was written into\n"
-     "the configuration file, and wait until it serves; a member whose settings were changed there\n"
-     "takes them over), remove (let the member leave that was taken out of the file, once its work\n"
+     "the configuration file, and wait until it serves; a member whose settings were changed "
+     "there\n"
+     "takes them over), remove (let the member leave that was taken out of the file, once its "
+     "work\n"
      "is done; --force: also the last one that serves), recover (try again at once, also after a\n"
      "refused PIN), drain (no new work), activate (take work again), replace (join the token that\n"
      "is there now in the place of the one that was joined before: another serial number or "
@@ -61,9 +63,11 @@ static const struct cli_command commands[] = {
      "DIR]",
      "list: the keys of the gateway, how each is kept (software, hsm: wrapped under the security\n"
      "domain, resident: on the tokens), which members can use it and which have it loaded now.\n"
-     "adopt --list: the keys that are on the members' tokens. adopt NAME: makes a key of the gateway\n"
+     "adopt --list: the keys that are on the members' tokens. adopt NAME: makes a key of the "
+     "gateway\n"
      "of one that is there, after each member that holds it has shown that it is the same key. It\n"
-     "stays where it is: deleting or purging it in keyward removes the record, never the key on the\n"
+     "stays where it is: deleting or purging it in keyward removes the record, never the key on "
+     "the\n"
      "token, and so does member zeroize.",
      cli_key},
     {"doctor", "keyward doctor [-c FILE | --data DIR] [--json]",

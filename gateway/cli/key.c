@@ -149,16 +149,16 @@ static int print_table(const json_t *answer, const char *const heads[COLUMNS], f
         return cli_fail("out of memory");
     for (size_t c = 0; c < COLUMNS; c++)
         snprintf(rows[0].cell[c], sizeof rows[0].cell[c], "%s", heads[c]);
-    json_array_foreach(keys, i, key)
-        fill(&rows[i + 1], key);
+    json_array_foreach(keys, i, key) fill(&rows[i + 1], key);
     print_rows(rows, count + 1);
     free(rows);
     return print_unread(answer);
 }
 
-/* --- key list ---------------------------------------------------------------------------------- */
+/* --- key list ----------------------------------------------------------------------------------
+ */
 
-#define CELL(row, column) (row)->cell[column], sizeof (row)->cell[column]
+#define CELL(row, column) (row)->cell[column], sizeof(row)->cell[column]
 
 static void fill_key(struct row *row, const json_t *key)
 {
@@ -172,7 +172,8 @@ static void fill_key(struct row *row, const json_t *key)
     put_joined(CELL(row, 6), json_object_get(key, "loaded"));
 }
 
-/* --- key adopt --list -------------------------------------------------------------------------- */
+/* --- key adopt --list --------------------------------------------------------------------------
+ */
 
 static void fill_token_key(struct row *row, const json_t *key)
 {
@@ -212,7 +213,8 @@ static int show(const struct key_options *options, const char *path, const char 
     return code;
 }
 
-/* --- key adopt NAME ---------------------------------------------------------------------------- */
+/* --- key adopt NAME ----------------------------------------------------------------------------
+ */
 
 /* The request's body; NULL when memory is short. */
 static char *adopt_body(const struct key_options *options)
@@ -254,7 +256,8 @@ static void print_adopted(const json_t *answer)
     put_joined(missing, sizeof missing, json_object_get(answer, "unread"));
     if (strcmp(missing, "-") != 0)
         printf("not read: %s; whether the key is there is seen when the member serves\n", missing);
-    printf("The key stays on the tokens: deleting or purging it in keyward removes the record alone.\n");
+    printf("The key stays on the tokens: deleting or purging it in keyward removes the record "
+           "alone.\n");
 }
 
 static bool name_ok(const char *name)
@@ -296,7 +299,7 @@ int cli_key(const struct cli_command *command, int argc, char **argv)
 {
     static const char *const key_heads[COLUMNS] = {"KEY",   "VERSION", "KIND",  "TYPE",
                                                    "STATE", "HELD BY", "LOADED"};
-    static const char *const token_heads[COLUMNS] = {"ID",         "LABEL",   "CLASS",  "TYPE",
+    static const char *const token_heads[COLUMNS] = {"ID",         "LABEL",   "CLASS", "TYPE",
                                                      "OPERATIONS", "MEMBERS", "STATUS"};
     struct key_options options = {.json = false};
     struct cli_words words;
@@ -311,7 +314,8 @@ int cli_key(const struct cli_command *command, int argc, char **argv)
         return show(&options, "/tokens/keys", token_heads, fill_token_key);
     if (strcmp(word, "adopt") != 0)
         return cli_usage(command, "keyward key: found \"%s\"; allowed: list, adopt", word);
-    if (options.list || words.count != 2 || !name_ok(words.word[1]) || !options.id == !options.label)
+    if (options.list || words.count != 2 || !name_ok(words.word[1]) ||
+        !options.id == !options.label)
         return cli_usage(command, "keyward key adopt needs --list alone, or a name (letters, "
                                   "digits and dashes) with --id HEX or --label TEXT");
     return adopt(&options, words.word[1]);

@@ -95,8 +95,8 @@ void vault_key_create(struct vault *vault, struct gw_loop *loop,
 void vault_key_import(struct vault *vault, struct gw_loop *loop,
                       const struct vault_key_request *req, struct kc_key *key, vault_key_fn *done,
                       void *ctx);
-/** Stores a key that lives on the members' tokens, whose public half is `pub` (of a secret key: type
- *  and bits). The caller has seen that members agree on it (pool_agree). */
+/** Stores a key that lives on the members' tokens, whose public half is `pub` (of a secret key:
+ * type and bits). The caller has seen that members agree on it (pool_agree). */
 void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
                      const struct vault_resident *resident, const struct kc_public *pub,
                      vault_key_fn *done, void *ctx);

@@ -172,10 +172,9 @@ static struct pool_host_key *from_reference(const uint8_t *id, enum kw_kty kty,
                                             struct kw_span reference)
 {
     size_t head = reference_head(reference);
-    struct pool_host_key *key =
-        reference.len > head && reference.len - head <= POOL_RESIDENT_ID_MAX
-            ? key_new(id, reference)
-            : NULL;
+    struct pool_host_key *key = reference.len > head && reference.len - head <= POOL_RESIDENT_ID_MAX
+                                    ? key_new(id, reference)
+                                    : NULL;
     if (key != NULL) {
         key->kty = kty;
         key->resident = true;

@@ -1,5 +1,5 @@
-/* The keys on the token, for operators: what each is, what it may do, and its public half, read from
- * its own object, from a public key or from a certificate with the same id. */
+/* The keys on the token, for operators: what each is, what it may do, and its public half, read
+ * from its own object, from a public key or from a certificate with the same id. */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -110,7 +110,8 @@ static void read_public(struct pool_host *host, const struct pool_host_objects *
     key->pub.bits = own_bits;
     if (key->pub.kty == KW_KTY_RSA && !read_rsa(host, object->handle, &key->pub) &&
         key->pub.n_len > 0) {
-        /* a modulus without an exponent: it is 65537, or the trial at the adoption shows that not */
+        /* a modulus without an exponent: it is 65537, or the trial at the adoption shows that not
+         */
         static const uint8_t usual[] = {0x01, 0x00, 0x01};
         memcpy(key->pub.e, usual, sizeof(usual));
         key->pub.e_len = sizeof(usual);
@@ -130,8 +131,8 @@ static uint16_t ops_of(const struct pool_found_key *key, bool sign, bool encrypt
         ops |= encrypt ? BIT(KW_KIND_ENCRYPT) | BIT(KW_KIND_WRAP) : 0;
         ops |= decrypt ? BIT(KW_KIND_DECRYPT) | BIT(KW_KIND_UNWRAP) : 0;
     } else if (key->pub.kty == KW_KTY_RSA && decrypt) {
-        ops |= BIT(KW_KIND_ENCRYPT) | BIT(KW_KIND_DECRYPT) | BIT(KW_KIND_WRAP) |
-               BIT(KW_KIND_UNWRAP);
+        ops |=
+            BIT(KW_KIND_ENCRYPT) | BIT(KW_KIND_DECRYPT) | BIT(KW_KIND_WRAP) | BIT(KW_KIND_UNWRAP);
     }
     return (uint16_t)ops;
 }
@@ -146,8 +147,7 @@ static void read_rights(struct pool_host *host, CK_OBJECT_HANDLE object, struct 
                             {CKA_SIGN, &sign, sizeof(sign)},
                             {CKA_ENCRYPT, &encrypt, sizeof(encrypt)},
                             {CKA_ALWAYS_AUTHENTICATE, &asks, sizeof(asks)}};
-    (void)host->p11->C_GetAttributeValue(host->finder, object, parts,
-                                         key->secret ? 4 : 5);
+    (void)host->p11->C_GetAttributeValue(host->finder, object, parts, key->secret ? 4 : 5);
     key->asks_pin = asks != CK_FALSE;
     key->extractable = extractable != CK_FALSE;
     if (key->known) {
@@ -161,8 +161,7 @@ static void read_secret(struct pool_host *host, CK_OBJECT_HANDLE object, struct 
     if (read_one(host, object, CKA_VALUE_LEN, &len, sizeof(len)) == sizeof(len) && len <= 32) {
         key->pub.bits = (unsigned)(8 * len);
     }
-    key->check_len =
-        read_one(host, object, CKA_CHECK_VALUE, key->check, sizeof(key->check));
+    key->check_len = read_one(host, object, CKA_CHECK_VALUE, key->check, sizeof(key->check));
 }
 
 static void describe(struct pool_host *host, const struct pool_host_objects *objects,
@@ -185,12 +184,9 @@ static void describe(struct pool_host *host, const struct pool_host_objects *obj
         alike += same[i].type == object->type;
     }
     key->twice = object->id_len > 0 && alike > 1;
-    if (key->secret ? object->type == CKK_AES
-                    : object->type == CKK_RSA || object->type == CKK_EC) {
+    if (key->secret ? object->type == CKK_AES : object->type == CKK_RSA || object->type == CKK_EC) {
         key->known = true;
-        key->pub.kty = key->secret               ? KW_KTY_OCT
-                       : object->type == CKK_RSA ? KW_KTY_RSA
-                                                 : KW_KTY_EC;
+        key->pub.kty = key->secret ? KW_KTY_OCT : object->type == CKK_RSA ? KW_KTY_RSA : KW_KTY_EC;
     }
     if (key->known && key->pub.kty == KW_KTY_EC) {
         len = read_one(host, object->handle, CKA_EC_PARAMS, oid, sizeof(oid));

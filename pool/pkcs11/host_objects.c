@@ -139,8 +139,7 @@ const struct pool_host_object *pool_host_objects_with(const struct pool_host_obj
         }
     }
     *count = 0;
-    while (low + *count < objects->count &&
-           compare(class, id, &objects->list[low + *count]) == 0) {
+    while (low + *count < objects->count && compare(class, id, &objects->list[low + *count]) == 0) {
         ++*count;
     }
     return *count > 0 ? &objects->list[low] : NULL;
@@ -193,8 +192,7 @@ static CK_RV search(struct pool_host *host, struct pool_host_object *object)
     return rv;
 }
 
-static CK_RV find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty,
-                  struct kw_span id)
+static CK_RV find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty, struct kw_span id)
 {
     CK_OBJECT_CLASS class = kty == KW_KTY_OCT ? CKO_SECRET_KEY : CKO_PRIVATE_KEY;
     CK_RV rv = pool_host_finder(host);

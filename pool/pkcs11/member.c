@@ -70,12 +70,6 @@ static bool can(const struct pool_member *member, const struct pool_op *op)
     return (unable >> op->lane.alg & 1) == 0;
 }
 
-/** One that has not got a resident key is passed over. */
-static bool now(const struct pool_member *member, const struct pool_op *op)
-{
-    return op->key == NULL || !pool_key_lacks(op->key, member);
-}
-
 static void stats(struct pool_member *member, struct pool_member_stats *out)
 {
     struct pool_p11 *p11 = member->impl;
@@ -154,7 +148,6 @@ const struct pool_member_type pool_member_pkcs11 = {
     .ready = pool_p11_ready,
     .expire = pool_p11_expire,
     .can = can,
-    .now = now,
     .supervise = pool_p11_supervise,
     .stats = stats,
     .retire = retire,

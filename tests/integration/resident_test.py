@@ -54,6 +54,16 @@ def aes_object(value, key_id, label, **rights):
             "label": label, "value": {"hex": value.hex()}, **rights}
 
 
+def setUpModule():
+    # SoftHSM syncs each object to the disk: 2,000 of them take minutes there
+    if os.access("/dev/shm", os.W_OK):
+        tempfile.tempdir = "/dev/shm"
+
+
+def tearDownModule():
+    tempfile.tempdir = None
+
+
 class Prepared(Group):
     """A group whose tokens get keys by pkcs11-tool."""
 
@@ -385,12 +395,6 @@ class Resident(unittest.TestCase):
 
 class Thousand(unittest.TestCase):
     """As many resident keys as make a difference to a token that looks at every object."""
-
-    def setUp(self):
-        # SoftHSM syncs each object to the disk: 2,000 of them take minutes there
-        if os.access("/dev/shm", os.W_OK):
-            tempfile.tempdir = "/dev/shm"
-            self.addCleanup(setattr, tempfile, "tempdir", None)
 
     def test_thousand_keys_are_listed_adopted_and_used(self):
         count, adopted = 1000, 40
