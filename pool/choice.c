@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stddef.h>
 
+#include "pool/key.h"
 #include "pool/limit.h"
 #include "pool/member_state.h"
 #include "pool/outlier.h"
@@ -100,6 +101,7 @@ static bool is_candidate(const struct pool_port *port, const struct pool_op *op,
 {
     const struct pool_member *member = &port->pool->members[i];
     return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           (op->key == NULL || !pool_key_lacks(op->key, member)) &&
            (member->type->now == NULL || member->type->now(member, op));
 }
 
@@ -107,8 +109,8 @@ struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_
                                       kw_status *why)
 {
     struct pool *pool = port->pool;
-    uint64_t best = 0, room = 0;
-    unsigned best_rank = UINT_MAX;
+    uint64_t room = 0;
+    unsigned best_rank = UINT_MAX, room_rank = UINT_MAX;
     bool unable = false;
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct pool_member *member = &pool->members[i];
@@ -120,17 +122,17 @@ struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_
             continue;
         }
         unsigned rank = rank_of(member, port->now_ns);
-        if (rank < best_rank) {
-            best_rank = rank;
-            best = 0;
+        best_rank = rank < best_rank ? rank : best_rank;
+        if (rank > room_rank || !pool_limit_has_room(member, port)) {
+            continue;
         }
-        best |= rank == best_rank ? (uint64_t)1 << i : 0;
-        room |= (uint64_t)pool_limit_has_room(member, port) << i;
+        room = (rank < room_rank ? 0 : room) | (uint64_t)1 << i;
+        room_rank = rank;
     }
-    if ((best & room) != 0) {
-        return choose_in(port, op, best & room);
+    if (room != 0 && (room_rank == best_rank || (op->flags & POOL_OP_WAITED))) {
+        return choose_in(port, op, room);
     }
-    /* those of a better rank are worth waiting for */
-    *why = best != 0 ? KW_E_BUSY : unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
+    /* those of a better rank are worth waiting for, for a time */
+    *why = best_rank != UINT_MAX ? KW_E_BUSY : unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
     return NULL;
 }

@@ -144,6 +144,22 @@ static void push_back(struct pool_port *port, struct pool_op *list)
     }
 }
 
+/* It has waited long enough: one of a lower rank will do, a standby for instance; else it is
+ * refused. */
+static void end_wait(struct pool_port *port, struct pool_op *op)
+{
+    kw_status why = KW_E_DEADLINE;
+    op->flags |= POOL_OP_WAITED;
+    struct pool_member *member =
+        op->deadline_ns > port->now_ns ? pool_group_choose(port, op, &why) : NULL;
+    if (member == NULL) {
+        refuse(port, op, why);
+        return;
+    }
+    taken(port, op);
+    pool_group_assign(op, member);
+}
+
 static void give_up(struct pool_port *port)
 {
     struct pool_op *kept = NULL, *op;
@@ -152,7 +168,7 @@ static void give_up(struct pool_port *port)
         if (port->closing) {
             refuse(port, op, KW_E_UNAVAILABLE);
         } else if (op->give_up_ns <= port->now_ns) {
-            refuse(port, op, op->deadline_ns <= port->now_ns ? KW_E_DEADLINE : KW_E_BUSY);
+            end_wait(port, op);
         } else {
             port->line_ns = op->give_up_ns < port->line_ns ? op->give_up_ns : port->line_ns;
             op->next = kept;

@@ -367,6 +367,30 @@ static void a_line_without_members_ends(void **state)
     pool_port_run(port);
 }
 
+static void who_waited_goes_to_the_standby(void **state)
+{
+    (void)state;
+    members[1].role = POOL_ROLE_STANDBY;
+    start(2, &limited);
+    script(0, FAKE_HOLD); /* it hangs, and nobody knows it yet */
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(submit(&calls[i], 1, KW_S(20)), KW_OK);
+    }
+    pool_port_run(port);
+    assert_int_equal(fakes[1].attempts, 0);
+    port->line_ns = 0; /* a second later */
+    for (unsigned i = 0; i < 8; i++) {
+        calls[i].op.give_up_ns = 0;
+    }
+    pool_port_run(port);
+    assert_int_equal(fakes[1].attempts, 4);
+    for (unsigned i = 4; i < 8; i++) {
+        assert_int_equal(calls[i].op.lane.status, KW_OK);
+        assert_string_equal(calls[i].op.served_by, "m1");
+    }
+    answer_all();
+}
+
 /* ---- the limit
  * -----------------------------------------------------------------------------------
  */
@@ -440,6 +464,7 @@ int main(void)
         TEST(a_long_wait_is_refused_at_once),
         TEST(a_failed_attempt_waits_for_the_next_member),
         TEST(a_line_without_members_ends),
+        TEST(who_waited_goes_to_the_standby),
         TEST(the_limit_follows_the_latency),
         TEST(every_port_has_a_share),
     };
