@@ -8,47 +8,57 @@
 #include "crypto/rsa/fold.h"
 #include "crypto/rsa/mont_product.h"
 
-/** out = x + y, ten digits each; returns the digit of ones where a carry is left, else zero. */
-KC_IFMA_INLINE __m512i sum10(__m512i *out, const __m512i *x, const __m512i *y)
+/** What a tile of sums does beside its multiply-adds, a little in each row. */
+struct beside {
+    const __m512i *minus;       /* twenty columns to take off */
+    const struct kc_scan *scan; /* or NULL; digits from d on */
+    unsigned d, stride;
+};
+
+/** cols += (x + u) * (y + v), ten digits each; returns what the carries out of both sums add to
+ *  column 20. The right sum is made in registers, the left one digit by digit, row by row: neither
+ *  is stored, for bursts of stores hold the multiplier up. */
+KC_IFMA_INLINE __m512i tile_of_sums(struct kc_cols *s, const __m512i *x, const __m512i *u,
+                                    const __m512i *y, const __m512i *v, struct beside beside)
 {
+    const struct kc_scan scan = beside.scan ? *beside.scan : (struct kc_scan){0};
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
+    __m512i right[KC_TILE];
     __m512i carry = _mm512_setzero_si512();
 #define SUM(i)                                                                                     \
-    do {                                                                                           \
-        __m512i sum = _mm512_add_epi64(_mm512_load_si512(x + (i)), _mm512_load_si512(y + (i)));    \
-        sum = _mm512_add_epi64(sum, carry);                                                        \
-        kc_store_late(out + (i), sum); /* its carry stays in the upper bits, which nothing reads */\
-        carry = _mm512_srli_epi64(sum, KC_DIGIT);                                                  \
-    } while (0);
+    right[i] = _mm512_add_epi64(_mm512_load_si512(y + (i)), _mm512_load_si512(v + (i)));           \
+    right[i] = _mm512_add_epi64(right[i], carry);                                                  \
+    carry = _mm512_srli_epi64(right[i], KC_DIGIT);
     KC_EACH10(SUM)
 #undef SUM
-    return _mm512_and_si512(_mm512_sub_epi64(_mm512_setzero_si512(), carry), low);
-}
-
-/** cols += (x + carried x) * (y + carried y) without the product of both carries, which belongs to
- *  column 20: the caller's. */
-KC_IFMA_INLINE void tile_of_sums(struct kc_cols *s, const __m512i *x, __m512i x_carry,
-                                 const __m512i *y, __m512i y_carry, const struct kc_scan *scan,
-                                 unsigned d, unsigned end, unsigned stride)
-{
-    if (scan) {
-        kc_tile_mul_scan(s, x, y, scan, d, end, stride);
-    } else {
-        kc_tile_mul(s, x, y);
-    }
+    const __m512i right_carry =
+        _mm512_and_si512(_mm512_sub_epi64(_mm512_setzero_si512(), carry), low);
+    carry = _mm512_setzero_si512();
+#define ROW(i)                                                                                     \
+    do {                                                                                           \
+        __m512i left = _mm512_add_epi64(_mm512_load_si512(x + (i)), _mm512_load_si512(u + (i)));   \
+        left = _mm512_add_epi64(left, carry);                                                      \
+        carry = _mm512_srli_epi64(left, KC_DIGIT);                                                 \
+        s->c[i] = _mm512_sub_epi64(s->c[i], _mm512_load_si512(beside.minus + (i)));                \
+        s->c[(i) + KC_TILE] = _mm512_sub_epi64(s->c[(i) + KC_TILE],                                \
+                                               _mm512_load_si512(beside.minus + (i) + KC_TILE));   \
+        s->c[(i) + KC_TILE] =                                                                      \
+            _mm512_add_epi64(s->c[(i) + KC_TILE], _mm512_and_si512(left, right_carry));            \
+        kc_row(s->c + (i), left, right);                                                           \
+        if (beside.scan) {                                                                         \
+            kc_scan_digit(&scan, beside.d + (i), beside.stride);                                   \
+        }                                                                                          \
+    } while (0);
+    KC_EACH10(ROW)
+#undef ROW
+    const __m512i left_carry =
+        _mm512_and_si512(_mm512_sub_epi64(_mm512_setzero_si512(), carry), low);
 #define CARRY(i)                                                                                   \
-    s->c[KC_TILE + (i)] = _mm512_add_epi64(                                                        \
-        _mm512_add_epi64(s->c[KC_TILE + (i)],                                                      \
-                         _mm512_and_si512(_mm512_load_si512(y + (i)), x_carry)),                   \
-        _mm512_and_si512(_mm512_load_si512(x + (i)), y_carry));
+    s->c[KC_TILE + (i)] =                                                                          \
+        _mm512_add_epi64(s->c[KC_TILE + (i)], _mm512_and_si512(right[i], left_carry));
     KC_EACH10(CARRY)
 #undef CARRY
-}
-
-/** What two carries add to the column above a tile. */
-KC_IFMA_INLINE __m512i carries_product(__m512i x, __m512i y)
-{
-    return _mm512_srli_epi64(_mm512_and_si512(x, y), KC_DIGIT - 1);
+    return _mm512_srli_epi64(_mm512_and_si512(left_carry, right_carry), KC_DIGIT - 1);
 }
 
 KC_IFMA_INLINE void subtract10(struct kc_cols *s, const __m512i *digits)
@@ -58,24 +68,10 @@ KC_IFMA_INLINE void subtract10(struct kc_cols *s, const __m512i *digits)
 #undef SUBTRACT
 }
 
-KC_IFMA_INLINE void subtract20(struct kc_cols *s, const __m512i *columns)
+/** Block k < 2 of a product is complete: takes it out. */
+KC_IFMA_INLINE void take_block(struct kc_fold *fold, struct kc_cols *s, unsigned k)
 {
-#define SUBTRACT(i) s->c[i] = _mm512_sub_epi64(s->c[i], _mm512_load_si512(columns + (i)));
-    KC_EACH20(SUBTRACT)
-#undef SUBTRACT
-}
-
-/** Block k < 2 of a product is complete: takes it out, and makes its sums with the constants. */
-KC_IFMA_INLINE void take_block(struct kc_fold *fold, struct kc_cols *s, unsigned blocks, unsigned k)
-{
-    __m512i *x = fold->x + KC_TILE * k;
-    const __m512i *constant = k == 0 ? fold->b : fold->a;
-    s->c[KC_TILE] = _mm512_add_epi64(s->c[KC_TILE], finish_columns(x, s->c));
-    KC_UNROLL
-    for (unsigned j = 0; j < blocks; j++) {
-        fold->carry[k][j] =
-            sum10(fold->left[k] + KC_TILE * j, x, constant + KC_TILE * j);
-    }
+    s->c[KC_TILE] = _mm512_add_epi64(s->c[KC_TILE], finish_columns(fold->x + KC_TILE * k, s->c));
     kc_cols_shift(s);
 }
 
@@ -91,33 +87,30 @@ KC_IFMA_INLINE void cross_blocks(struct kc_fold *fold, const struct kc_mont *mon
     kc_cols_take(s, mont->left);
 }
 
-/** Adds block j of x0 * a + x1 * b. */
-KC_IFMA_INLINE void fold_block(struct kc_fold *fold, struct kc_cols *s, unsigned blocks, unsigned j,
-                               const struct kc_scan *scan)
+/** Adds block j of x0 * a + x1 * b; returns what it leaves for column 20. */
+KC_IFMA_INLINE __m512i fold_block(struct kc_fold *fold, struct kc_cols *s, unsigned blocks,
+                                  unsigned j, const struct kc_scan *scan)
 {
     if (j <= blocks) {
         subtract10(s, fold->ab + KC_TILE * j);
     }
     if (j < blocks) {
-        tile_of_sums(s, fold->left[0] + KC_TILE * j, fold->carry[0][j], fold->left[1] + KC_TILE * j,
-                     fold->carry[1][j], scan, KC_TILE * j, KC_TILE * (j + 1), KC_TILE * blocks);
-        subtract20(s, fold->x0x1);
+        return tile_of_sums(s, fold->x, fold->b + KC_TILE * j, fold->x + KC_TILE,
+                            fold->a + KC_TILE * j,
+                            (struct beside){fold->x0x1, scan, KC_TILE * j, KC_TILE * blocks});
     }
-    if (j > 0 && j <= blocks) {
-        s->c[KC_TILE] = _mm512_add_epi64(
-            s->c[KC_TILE], carries_product(fold->carry[0][j - 1], fold->carry[1][j - 1]));
-    }
+    return _mm512_setzero_si512();
 }
 
 /** Adds column block k of a * b, mixed products from sums (Karatsuba):
  *  a[i] b[j] + a[j] b[i] = (a[i] + a[j]) (b[i] + b[j]) - a[i] b[i] - a[j] b[j].
- *  `above` is what the carries of block k - 1 put on column 10 and becomes those of block k. */
-KC_IFMA_INLINE void mixed_column(struct kc_cols *s, struct kc_fold *fold,
-                                 const struct kc_mont *mont, unsigned blocks, unsigned k,
-                                 const __m512i *a, const __m512i *b, __m512i *above)
+ *  Returns what it leaves for column 20. */
+KC_IFMA_INLINE __m512i mixed_column(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
+                                    unsigned k, const __m512i *a, const __m512i *b)
 {
     const unsigned first = k < blocks ? 0 : k - blocks + 1;
     __m512i *products = mont->squares;
+    __m512i above = _mm512_setzero_si512();
     if (k < blocks) {
         kc_cols_leave(s, mont->left);
         kc_cols_zero(s);
@@ -126,21 +119,19 @@ KC_IFMA_INLINE void mixed_column(struct kc_cols *s, struct kc_fold *fold,
         kc_cols_zero(s);
         kc_cols_take(s, mont->left);
     }
-    s->c[KC_TILE] = _mm512_add_epi64(s->c[KC_TILE], *above);
-    *above = _mm512_setzero_si512();
     KC_UNROLL
     for (unsigned i = first; 2 * i < k; i++) {
         const unsigned j = k - i;
-        __m512i x = sum10(fold->pair[0], a + KC_TILE * i, a + KC_TILE * j);
-        __m512i y = sum10(fold->pair[1], b + KC_TILE * i, b + KC_TILE * j);
-        tile_of_sums(s, fold->pair[0], x, fold->pair[1], y, NULL, 0, 0, 0);
-        *above = _mm512_add_epi64(*above, carries_product(x, y));
-        subtract20(s, products + 2 * KC_TILE * i);
-        subtract20(s, products + 2 * KC_TILE * j);
+        __m512i more =
+            tile_of_sums(s, a + KC_TILE * i, a + KC_TILE * j, b + KC_TILE * i, b + KC_TILE * j,
+                         (struct beside){products + 2 * KC_TILE * i, NULL, 0, 0});
+        above = _mm512_add_epi64(above, more);
+        kc_cols_subtract(s, products + 2 * KC_TILE * j);
     }
     if (k % 2 == 0) {
         kc_cols_add(s, products + KC_TILE * k);
     }
+    return above;
 }
 
 KC_IFMA_INLINE void fold_product(struct kc_fold *fold, const struct kc_mont *mont,
@@ -148,24 +139,27 @@ KC_IFMA_INLINE void fold_product(struct kc_fold *fold, const struct kc_mont *mon
                                  const __m512i *a, const __m512i *b, const struct kc_scan *scan)
 {
     const unsigned low = blocks - 2; /* quotient blocks */
-    __m512i above = _mm512_setzero_si512();
     struct kc_cols s;
     kc_cols_zero(&s);
+    __m512i above = _mm512_setzero_si512(); /* for column 20 of the last block column */
     KC_UNROLL
     for (unsigned k = 0; k < 2 * blocks - 1; k++) {
+        __m512i next = _mm512_setzero_si512();
         if (product == SQUARE) {
             square_column(&s, blocks, k, a, mont);
         } else {
-            mixed_column(&s, fold, mont, blocks, k, a, b, &above);
+            next = mixed_column(&s, mont, blocks, k, a, b);
         }
+        s.c[KC_TILE] = _mm512_add_epi64(s.c[KC_TILE], above);
+        above = next;
         if (k < 2) {
-            take_block(fold, &s, blocks, k);
+            take_block(fold, &s, k);
             if (k == 1) {
                 cross_blocks(fold, mont, &s);
             }
             continue;
         }
-        fold_block(fold, &s, blocks, k - 2, scan);
+        above = _mm512_add_epi64(above, fold_block(fold, &s, blocks, k - 2, scan));
         if (k - 2 < low) {
             reduce_low(&s, mont, blocks, k - 2, NULL);
         } else {
@@ -234,7 +228,7 @@ KC_IFMA void kc_fold_mul(struct kc_fold *fold, const struct kc_mont *mont, __m51
 
 KC_IFMA void kc_fold_prepare(struct kc_fold *fold, const struct kc_mont *mont)
 {
-    __m512i *one = fold->left[0];
+    __m512i one[KC_FOLD_DIGITS];
     struct kc_cols s;
     for (unsigned d = 0; d < KC_TILE * mont->blocks; d++) {
         one[d] = _mm512_set1_epi64(d == 0);

@@ -21,11 +21,8 @@ struct kc_fold {
     __m512i b[KC_FOLD_DIGITS];
     __m512i ab[KC_FOLD_DIGITS + KC_TILE]; /* the sum of a[j] * b[j] * 2^(520 j) */
     /* room: */
-    __m512i x[2 * KC_TILE];      /* the two blocks that leave */
-    __m512i x0x1[2 * KC_TILE];   /* columns of their product */
-    __m512i left[2][KC_FOLD_DIGITS];  /* x0 + b[j], x1 + a[j]: left and right factors of tile j */
-    __m512i carry[2][KC_FOLD_BLOCKS]; /* what they carry out: a digit of ones or zero */
-    __m512i pair[2][KC_TILE];         /* sums of two blocks of either factor of a product */
+    __m512i x[2 * KC_TILE];    /* the two blocks that leave */
+    __m512i x0x1[2 * KC_TILE]; /* columns of their product */
 };
 
 /** Fills the constants. mont->blocks is 3 or 4. */

@@ -50,7 +50,7 @@ KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, 
     }
 }
 
-/** entry = left * right for a table entry `right`. */
+/** r = left * right for a table entry `right`. */
 KC_IFMA_INLINE void multiply(struct kc_rsa_private_work *w, const struct kc_mont *mont, __m512i *r,
                              const __m512i *left, const __m512i *right)
 {
@@ -61,13 +61,16 @@ KC_IFMA_INLINE void multiply(struct kc_rsa_private_work *w, const struct kc_mont
     }
 }
 
+/** r = a^2, with the scan unless it is NULL. */
 KC_IFMA_INLINE void square(struct kc_rsa_private_work *w, const struct kc_mont *mont, __m512i *r,
                            const __m512i *a, const struct kc_scan *scan)
 {
-    if (mont->blocks == 2) {
+    if (mont->blocks > 2) {
+        kc_fold_sqr(&w->fold, mont, r, a, scan);
+    } else if (scan) {
         kc_mont_sqr_scan(mont, r, a, scan);
     } else {
-        kc_fold_sqr(&w->fold, mont, r, a, scan);
+        kc_mont_sqr(mont, r, a);
     }
 }
 
@@ -93,7 +96,7 @@ KC_IFMA_INLINE void fill_table(struct kc_rsa_private_work *w, const struct kc_mo
     complete(mont, table + stride);
     for (unsigned i = 2; i < KC_RSA_ENTRIES; i += 2) {
         __m512i *entry = table + i * stride;
-        kc_mont_sqr(mont, entry, table + i / 2 * stride);
+        square(w, mont, entry, table + i / 2 * stride, NULL);
         complete(mont, entry);
         multiply(w, mont, entry + stride, entry, table + stride);
         complete(mont, entry + stride);

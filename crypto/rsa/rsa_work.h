@@ -53,7 +53,8 @@ struct kc_rsa_private_work {
     __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS]; /* as of kc_rsa_entry_digits */
 };
 
-/** Digits of a table entry modulo primes of `blocks`: two blocks in two representations (mont.h). */
+/** Digits of a table entry modulo primes of `blocks`: two blocks in two representations (mont.h).
+ */
 static inline unsigned kc_rsa_entry_digits(unsigned blocks)
 {
     return blocks == 2 ? 2 * KC_TILE * blocks : KC_TILE * blocks;
