@@ -119,12 +119,10 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
                                  .managed_hsm = true,
                                  .retention_days = VAULT_RETENTION_DAYS};
     KW_TRY(build_auth(app, error, error_len));
-    if (config->limits.rate > 0) {
-        app->rate = gw_rate_create(config->limits.rate);
-        if (!app->rate) {
-            snprintf(error, error_len, "out of memory");
-            return KW_E_NOMEM;
-        }
+    app->rate = gw_rate_create(config->limits.rate);
+    if (!app->rate) {
+        snprintf(error, error_len, "out of memory");
+        return KW_E_NOMEM;
     }
     app->loop_count = choose_loops(config);
     app->metrics = gw_metrics_create(app->loop_count);
@@ -173,6 +171,7 @@ kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len)
         }
         app->loops_started++;
     }
+    gw_app_changes_begin(app);
     return KW_OK;
 }
 
@@ -191,6 +190,7 @@ void gw_app_destroy(struct gw_app *app)
 {
     if (!app)
         return;
+    gw_app_changes_end(app);
     end_loops(app);
     /* the store's thread may still hold pointers to loops: it ends before they go */
     if (app->store)
@@ -199,14 +199,18 @@ void gw_app_destroy(struct gw_app *app)
         gw_listeners_destroy(app->listeners);
     for (unsigned i = 0; i < app->loop_count; i++)
         gw_loop_destroy(app->loops[i]);
-    if (app->auth)
-        gw_rate_destroy(app->rate);
+    gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
     if (app->vault)
         vault_destroy(app->vault);
     pool_destroy(app->pool);
     gw_metrics_destroy(app->metrics);
     kc_domain_destroy(app->domain);
+    while (app->kept_limits) {
+        struct gw_kept_limits *kept = app->kept_limits;
+        app->kept_limits = kept->before;
+        free(kept);
+    }
     gw_config_free(app->config);
     free(app);
 }

@@ -20,6 +20,19 @@ struct gw_beat {
     atomic_bool pending;
 };
 
+/** What came of the last SIGHUP. */
+struct gw_reload_state {
+    int64_t at_s;      /* seconds since 1970; 0: none yet */
+    char restart[512]; /* parts that changed in the file and need a restart: "listeners, loops" */
+    char error[1024];  /* why something stayed as it was; empty: nothing did */
+};
+
+/** Limits that a reload brought; kept to the end because loops read them at any time. */
+struct gw_kept_limits {
+    struct gw_kept_limits *before;
+    struct gw_limits limits;
+};
+
 struct gw_app {
     struct gw_config *config;
     struct kc_domain *domain;
@@ -28,7 +41,10 @@ struct gw_app {
     struct vault *vault;
     struct gw_site site; /* the default vault */
     struct gw_auth *auth;
-    struct gw_rate *rate; /* NULL: no limit */
+    struct gw_rate *rate;
+    _Atomic(const struct gw_limits *) limits_now; /* gw_app_limits; NULL: those of `config` */
+    struct gw_kept_limits *kept_limits;
+    struct gw_reload_state reload; /* gw_app_reload_state */
     struct gw_metrics *metrics;
     struct gw_listener_set *listeners;
     struct gw_loop *loops[GW_MAX_LOOPS];
@@ -47,8 +63,30 @@ KW_MUST_CHECK kw_status gw_app_create(struct gw_app **out, struct gw_config *con
 KW_MUST_CHECK kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len);
 /** Takes signals until SIGTERM or SIGINT, then drains. Main thread. */
 void gw_app_run(struct gw_app *app);
-/** Certificates and tokens again; what could not be read stays as it was and is logged. */
+/** The configuration file, certificates and tokens again. What may change while requests are served
+ *  is applied, what needs a restart is named in the log and the status; a file that is not valid
+ * changes nothing. Main thread. */
 void gw_app_reload(struct gw_app *app);
+/** Any thread. */
+void gw_app_reload_state(struct gw_app *app, struct gw_reload_state *out);
+
+enum gw_member_change { GW_MEMBER_ADD, GW_MEMBER_REMOVE, GW_MEMBER_REMOVE_FORCED };
+/** Brings the running group to what the configuration file says of this one member. HTTP status,
+ *  202 when it is under way; `text` says what, or why not. Blocks for some milliseconds; not on a
+ *  loop. */
+int gw_app_change_member(struct gw_app *app, const char *name, enum gw_member_change change,
+                         char *text, size_t len);
+/** From begin to end members may be changed by operators. */
+void gw_app_changes_begin(struct gw_app *app);
+void gw_app_changes_end(struct gw_app *app);
+
+/** The limits as they are now. Any thread. */
+static inline const struct gw_limits *gw_app_limits(struct gw_app *app)
+{
+    const struct gw_limits *now = atomic_load_explicit(&app->limits_now, memory_order_acquire);
+    return now ? now : &app->config->limits;
+}
+
 /** Tears down in reverse order. NULL is allowed. */
 void gw_app_destroy(struct gw_app *app);
 

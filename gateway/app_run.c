@@ -9,9 +9,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/app.h"
-#include "gateway/config/compare.h"
 #include "gateway/http/http.h"
-#include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
 #include "gateway/process.h"
 
@@ -46,49 +44,16 @@ bool gw_app_loops_alive(const struct gw_app *app)
     return true;
 }
 
-/* --- reload ----------------------------------------------------------------------------------- */
-
-static void note_changes(struct gw_app *app)
-{
-    char error[4096], sections[128];
-    struct gw_config *fresh = NULL;
-    if (!app->config->path)
-        return;
-    if (gw_config_load(&fresh, app->config->path, error, sizeof error) != KW_OK) {
-        gw_log(GW_LOG_ERROR, "the configuration on disk is not valid; the running one stays",
-               "error", error, NULL);
-        return;
-    }
-    if (gw_config_changed(app->config, fresh, sections, sizeof sections))
-        gw_log(GW_LOG_WARN, "the configuration changed in parts that need a restart", "parts",
-               sections, NULL);
-    gw_config_free(fresh);
-}
-
-void gw_app_reload(struct gw_app *app)
-{
-    char error[1024];
-    note_changes(app);
-    if (gw_listeners_reload(app->listeners, error, sizeof error) == KW_OK)
-        gw_certificates_note(app->metrics, app->config);
-    else
-        gw_log(GW_LOG_ERROR, "certificates were not reloaded; the old ones stay", "error", error,
-               NULL);
-    if (gw_auth_reload(app->auth, error, sizeof error) != KW_OK)
-        gw_log(GW_LOG_ERROR, "tokens were not reloaded; the old ones stay", "error", error, NULL);
-    gw_log(GW_LOG_INFO, "reload done", NULL);
-}
-
 /* --- the main thread ----------------------------------------------------------------------------
  */
 
 static void drain(struct gw_app *app)
 {
     gw_notify("STOPPING=1");
-    gw_log_n(GW_LOG_INFO, "draining", "grace_ms", app->config->limits.drain_ms, NULL);
+    gw_log_n(GW_LOG_INFO, "draining", "grace_ms", gw_app_limits(app)->drain_ms, NULL);
     atomic_store(&app->draining, true);
     for (unsigned i = 0; i < app->loop_count; i++)
-        gw_loop_drain(app->loops[i], app->config->limits.drain_ms);
+        gw_loop_drain(app->loops[i], gw_app_limits(app)->drain_ms);
     /* whoever asks a second time wants it now */
     sigset_t again;
     sigemptyset(&again);

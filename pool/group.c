@@ -1,6 +1,8 @@
 #include "pool/group.h"
 
+#include <limits.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
@@ -10,6 +12,7 @@
 #include "pool/key.h"
 #include "pool/member_state.h"
 #include "pool/shape.h"
+#include "pool/slot.h"
 #include "pool/stats.h"
 
 #define ATTEMPTS_MAX   3
@@ -20,15 +23,13 @@
 #define REFUSALS_TO_SUSPECT 20
 
 /* ---- choice
- * --------------------------------------------------------------------------------------- Four
- * tiers: active members that are well, standby members that are well, then suspect ones of either
- * role, because a late member is still better than no answer. Inside the first tier that has
- * anyone, two different members are drawn and the one with less expected work takes the operation:
- * the work queued there plus this operation, over what the member does in parallel, over its
- * slow-start weight. Two draws keep several loops that decide at the same time from all picking the
- * same member. */
-
-enum { TIER_ACTIVE, TIER_STANDBY, TIER_ACTIVE_SUSPECT, TIER_STANDBY_SUSPECT, TIERS };
+ * ---------------------------------------------------------------------------------------
+ * By rank: active members that are well before standby members that are well, before suspect ones
+ * of either role, because a late member is still better than no answer; among those, the lower
+ * number of priority first. Inside the first rank that has anyone, two different members are drawn
+ * and the one with less expected work takes the operation: the work queued there plus this
+ * operation, over what the member does in parallel, over its slow-start weight. Two draws keep
+ * several loops that decide at the same time from all picking the same member. */
 
 static uint64_t draw(struct pool_port *port)
 {
@@ -97,42 +98,52 @@ static struct pool_member *choose_in(struct pool_port *port, const struct pool_o
     return score(b, op, port->now_ns) < score(a, op, port->now_ns) ? b : a;
 }
 
-static unsigned tier_of(const struct pool_member *member)
+/* The lower, the sooner. */
+static unsigned rank_of(const struct pool_member *member)
 {
-    bool standby = pool_member_role(member) == POOL_ROLE_STANDBY;
-    if (pool_member_health(member) == POOL_HEALTH_SUSPECT) {
-        return standby ? TIER_STANDBY_SUSPECT : TIER_ACTIVE_SUSPECT;
-    }
-    return standby ? TIER_STANDBY : TIER_ACTIVE;
+    unsigned tier = 2u * (pool_member_health(member) == POOL_HEALTH_SUSPECT) +
+                    (pool_member_role(member) == POOL_ROLE_STANDBY);
+    return tier << 16 | atomic_load_explicit(&member->priority, memory_order_relaxed);
+}
+
+/* Ports that a member is not attached to do not look at it at all: its slot may be empty. */
+static bool is_candidate(const struct pool_port *port, const struct pool_op *op, unsigned i)
+{
+    const struct pool_member *member = &port->pool->members[i];
+    return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           (member->type->now == NULL || member->type->now(member, op));
 }
 
 struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
                                       kw_status *why)
 {
     struct pool *pool = port->pool;
-    uint64_t tiers[TIERS] = {0};
+    int64_t most = (int64_t)pool_config(pool)->queue_max;
+    uint64_t best = 0;
+    unsigned best_rank = UINT_MAX;
     bool unable = false, full = false;
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct pool_member *member = &pool->members[i];
-        if (!pool_member_accepts(member) || (op->tried >> i & 1) != 0 ||
-            (member->type->now != NULL && !member->type->now(member, op))) {
+        if (!is_candidate(port, op, i)) {
             continue;
         }
         if (member->type->can != NULL && !member->type->can(member, op)) {
             unable = true;
             continue;
         }
-        if (atomic_load_explicit(&member->in_flight, memory_order_relaxed) >=
-            (int64_t)pool->config.queue_max) {
+        if (atomic_load_explicit(&member->in_flight, memory_order_relaxed) >= most) {
             full = true;
             continue;
         }
-        tiers[tier_of(member)] |= (uint64_t)1 << i;
-    }
-    for (unsigned tier = 0; tier < TIERS; tier++) {
-        if (tiers[tier] != 0) {
-            return choose_in(port, op, tiers[tier]);
+        unsigned rank = rank_of(member);
+        if (rank < best_rank) {
+            best_rank = rank;
+            best = 0;
         }
+        best |= rank == best_rank ? (uint64_t)1 << i : 0;
+    }
+    if (best != 0) {
+        return choose_in(port, op, best);
     }
     *why = full ? KW_E_BUSY : unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
     return NULL;
@@ -266,11 +277,6 @@ static bool budget_allows(struct pool_op *op, const struct pool_member *from,
     return true;
 }
 
-static unsigned attempts_max(const struct pool *pool)
-{
-    return pool->member_count < ATTEMPTS_MAX ? pool->member_count : ATTEMPTS_MAX;
-}
-
 static void announce_failover(struct pool_op *op, struct pool_member *from, const char *reason)
 {
     struct pool *pool = op->port->pool;
@@ -299,7 +305,7 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
         return NULL;
     }
     bool was_tried = verdict != POOL_VERDICT_UNSUPPORTED && verdict != POOL_VERDICT_ELSEWHERE;
-    if (was_tried && op->attempts >= attempts_max(port->pool)) {
+    if (was_tried && op->attempts >= ATTEMPTS_MAX) {
         return NULL;
     }
     struct pool_member *next = pool_group_choose(port, op, why);
@@ -481,7 +487,7 @@ static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op
     }
     *out = core;
     return atomic_load_explicit(&core->in_flight, memory_order_relaxed) <
-                   (int64_t)pool->config.queue_max
+                   (int64_t)pool_config(pool)->queue_max
                ? KW_OK
                : KW_E_BUSY;
 }
@@ -530,7 +536,8 @@ kw_status pool_submit(struct pool_port *port, struct pool_op *op)
 kw_status pool_submit_to(struct pool_port *port, struct pool_op *op, const char *member)
 {
     for (unsigned i = 0; i < port->pool->member_count; i++) {
-        if (strcmp(port->pool->members[i].config.name, member) == 0) {
+        if (port->attached[i] && pool_slot(&port->pool->members[i]) == POOL_SLOT_MEMBER &&
+            strcmp(port->pool->members[i].config.name, member) == 0) {
             return submit(port, op, ~((uint64_t)1 << i));
         }
     }

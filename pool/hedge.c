@@ -85,7 +85,7 @@ static void take_out(struct pool_hedge_shape *shape, struct pool_op *op)
 /* Operations that change nothing wherever they run. GENERATE and RANDOM have no shape. */
 static bool hedgeable(const struct pool_op *op, const struct pool_member *member)
 {
-    return op->port->pool->config.hedge && op->shape != KC_SHAPE_COUNT &&
+    return pool_config(op->port->pool)->hedge && op->shape != KC_SHAPE_COUNT &&
            member->type->abandon != NULL && (op->flags & (POOL_OP_INTERNAL | POOL_OP_TWIN)) == 0;
 }
 
@@ -111,7 +111,7 @@ void pool_hedge_unwatch(struct pool_op *op, bool done)
     if (op->flags & POOL_OP_WATCHED) {
         take_out(shape, op);
     }
-    if (done && (op->flags & POOL_OP_INTERNAL) == 0 && op->port->pool->config.hedge &&
+    if (done && (op->flags & POOL_OP_INTERNAL) == 0 && pool_config(op->port->pool)->hedge &&
         op->shape != KC_SHAPE_COUNT && op->serving->type->abandon != NULL) {
         learn(shape, op->port->now_ns - op->sent_ns);
     }

@@ -97,6 +97,10 @@ struct pool_member_type {
     /** Supervisor thread: start, watch and restart what stands behind the member. Returns the next
      *  moment it wants to be called. `wake` of the supervisor calls it at once. */
     int64_t (*supervise)(struct pool_member *member, int64_t now_ns);
+    /** Supervisor thread, for a member that leaves and that no port is attached to any more, until
+     * it returns true: ends what runs behind it, without waiting. `for_good`: forgets on disk who
+     * it was, too. Comes before `destroy`. May be NULL. */
+    bool (*retire)(struct pool_member *member, int64_t now_ns, bool for_good);
     /** Any thread: nobody in the gateway knows this key any more; whoever has it loaded may drop
      * it. May be NULL. */
     void (*forget)(struct pool_member *member, const uint8_t id[KW_KEY_ID_LEN]);
@@ -110,18 +114,28 @@ struct pool_member_type {
 struct pool_member {
     const struct pool_member_type *type;
     struct pool *pool;
-    struct pool_member_config config; /* strings owned */
-    unsigned index; /* bit in pool_op.tried; the implicit core's is the count of the others */
+    struct pool_member_config config; /* owned; its strings are the supervisor's to read, and to
+                                         change */
+    unsigned index;                   /* of its slot: bit in pool_op.tried */
     void *impl;
 
-    /* one word that all threads read: role | admin << 8 | health << 16 (pool_member_word) */
+    /* one word that all threads read: role | admin << 8 | health << 16 | slot state << 24 */
     _Atomic uint32_t word;
-    _Atomic int64_t load_ns; /* expected work outstanding */
+    _Atomic unsigned priority;
+    _Atomic unsigned attached; /* ports that have a link to it, or are about to have one */
+    _Atomic int64_t load_ns;   /* expected work outstanding */
     _Atomic int64_t in_flight;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
     _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
     _Atomic int64_t up_since_ns; /* slow start counts from here */
+
+    /* pool/slot.c and pool/change.c */
+    struct pool_member_config wanted;             /* as last asked for; under the change lock */
+    _Atomic(struct pool_member_config *) changed; /* for the supervisor to take over in place */
+    atomic_bool leaves_when_safe;
+    bool for_good;                            /* it leaves, and is not followed by an heir */
+    int64_t leave_by_ns, told_ns, emptied_ns; /* the supervisor's */
 
     /* under the pool's state lock, in pool/member_state.c alone */
     unsigned retry;        /* recovery attempts since it was last up */
@@ -195,6 +209,7 @@ void pool_emit(struct pool *pool, const struct pool_event *event);
 
 /* accessors that keep struct pool private to pool.c */
 const struct kc_domain *pool_domain(const struct pool *pool);
+/** As they are now: may be others at the next call. Any thread. */
 const struct pool_config *pool_config(const struct pool *pool);
 /** Takes a member out of the group until an operator activates it: no work, and nothing is started
  *  behind it. `why` is what operators read. Any thread. */
@@ -204,6 +219,8 @@ bool pool_member_parked(const struct pool_member *member);
 void pool_member_note(struct pool_member *member, const char *why);
 /** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
 const char *pool_other_member(const struct pool_member *member);
+/** It leaves, and no port has anything with it any more. Any thread. */
+bool pool_slot_detached(const struct pool_member *member);
 
 /* key, as members see it (pool/key.c) */
 /** What remote members call it; NULL when they do not know it. */

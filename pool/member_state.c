@@ -5,6 +5,7 @@
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
+#include "pool/slot.h"
 
 #define LONELY_WAIT_NS KW_S(2)
 
@@ -150,12 +151,17 @@ enum pool_health pool_health_next(enum pool_health health, enum pool_health_even
     return (enum pool_health)(table[health][event] - 1);
 }
 
-/* ---- the word: role | admin << 8 | health << 16 ------------------------------------------------
+/* ---- the word: role | admin << 8 | health << 16 | slot state << 24 -----------------------------
  */
 
-static uint32_t word_of(enum pool_role role, enum pool_admin admin, enum pool_health health)
+uint32_t pool_member_word(enum pool_role role, enum pool_health health)
 {
-    return (uint32_t)role | (uint32_t)admin << 8 | (uint32_t)health << 16;
+    return (uint32_t)role | (uint32_t)POOL_ADMIN_READY << 8 | (uint32_t)health << 16;
+}
+
+static uint32_t with_field(uint32_t word, unsigned shift, uint32_t value)
+{
+    return (word & ~(0xffu << shift)) | value << shift;
 }
 
 static uint32_t word_read(const struct pool_member *member)
@@ -181,7 +187,8 @@ enum pool_health pool_member_health(const struct pool_member *member)
 void pool_member_init_state(struct pool_member *member, enum pool_role role,
                             enum pool_health health)
 {
-    atomic_init(&member->word, word_of(role, POOL_ADMIN_READY, health));
+    atomic_init(&member->word,
+                with_field(pool_member_word(role, health), POOL_WORD_SLOT, POOL_SLOT_MEMBER));
 }
 
 /* Truth table of pool_member_accepts (the role does not matter here: the choice puts standby
@@ -197,12 +204,15 @@ void pool_member_init_state(struct pool_member *member, enum pool_role role,
  *   down               no     no       no
  *   auth_failed        no     no       no
  *   mismatched         no     no       no
+ *
+ * and only in the slot's state MEMBER: an heir waits for its turn, one that leaves ends what it
+ * has.
  */
 bool pool_member_accepts(const struct pool_member *member)
 {
     uint32_t word = word_read(member);
     enum pool_health health = (enum pool_health)(word >> 16 & 0xff);
-    return (word >> 8 & 0xff) == POOL_ADMIN_READY &&
+    return word >> POOL_WORD_SLOT == POOL_SLOT_MEMBER && (word >> 8 & 0xff) == POOL_ADMIN_READY &&
            (health == POOL_HEALTH_WARMING || health == POOL_HEALTH_UP ||
             health == POOL_HEALTH_SUSPECT);
 }
@@ -215,11 +225,11 @@ bool pool_member_accepts(const struct pool_member *member)
 static int64_t retry_wait_ns(const struct pool_member *member)
 {
     const int64_t top = KW_S(60);
-    int64_t wait = member->pool->config.recovery_interval_ns;
+    int64_t wait = pool_config(member->pool)->recovery_interval_ns;
     for (unsigned i = 0; i < member->retry && wait < top; i++) {
         wait *= 2;
     }
-    if (wait > top && member->pool->config.recovery_interval_ns <= top) {
+    if (wait > top && pool_config(member->pool)->recovery_interval_ns <= top) {
         wait = top;
     }
     uint16_t noise = 0x8000;
@@ -235,7 +245,7 @@ static int64_t retry_wait_ns(const struct pool_member *member)
 static int64_t next_try_ns(const struct pool_member *member)
 {
     const struct pool *pool = member->pool;
-    if (pool->config.recovery_retries >= 0 || member->next_retry_ns == INT64_MAX) {
+    if (pool_config(pool)->recovery_retries >= 0 || member->next_retry_ns == INT64_MAX) {
         return member->next_retry_ns;
     }
     for (unsigned i = 0; i < pool->member_count; i++) {
@@ -243,14 +253,14 @@ static int64_t next_try_ns(const struct pool_member *member)
             return member->next_retry_ns;
         }
     }
-    int64_t wait = pool->config.recovery_interval_ns;
+    int64_t wait = pool_config(pool)->recovery_interval_ns;
     int64_t soon = member->failed_ns + (wait > LONELY_WAIT_NS ? wait : LONELY_WAIT_NS);
     return soon < member->next_retry_ns ? soon : member->next_retry_ns;
 }
 
 static bool retries_left(const struct pool_member *member)
 {
-    int limit = member->pool->config.recovery_retries;
+    int limit = pool_config(member->pool)->recovery_retries;
     return limit < 0 || member->retry < (unsigned)limit;
 }
 
@@ -312,11 +322,10 @@ void pool_member_transition(struct pool_member *member, enum pool_health_event e
     entered(member, from, to, event, kw_now_ns());
     if (from != to) {
         snprintf(member->reason, sizeof member->reason, "%s", reason != NULL ? reason : "");
-        atomic_store_explicit(&member->word, (word & 0xffffu) | (uint32_t)to << 16,
-                              memory_order_release);
+        atomic_store_explicit(&member->word, with_field(word, 16, to), memory_order_release);
     }
     pthread_mutex_unlock(&pool->state_lock);
-    if (from != to) {
+    if (from != to && word >> POOL_WORD_SLOT != POOL_SLOT_LEAVING) {
         emit_change(member, pool_health_name(from), pool_health_name(to), reason);
         pool_supervisor_wake(pool);
     }
@@ -328,12 +337,24 @@ static void set_admin(struct pool_member *member, enum pool_admin admin, const c
     pthread_mutex_lock(&pool->state_lock);
     uint32_t word = word_read(member);
     enum pool_admin from = (enum pool_admin)(word >> 8 & 0xff);
-    atomic_store_explicit(&member->word, (word & ~0xff00u) | (uint32_t)admin << 8,
-                          memory_order_release);
+    atomic_store_explicit(&member->word, with_field(word, 8, admin), memory_order_release);
     pthread_mutex_unlock(&pool->state_lock);
     if (from != admin) {
         emit_change(member, pool_admin_name(from), pool_admin_name(admin), why);
         pool_supervisor_wake(pool);
+    }
+}
+
+void pool_member_set_role(struct pool_member *member, enum pool_role role)
+{
+    struct pool *pool = member->pool;
+    pthread_mutex_lock(&pool->state_lock);
+    uint32_t word = word_read(member);
+    enum pool_role from = (enum pool_role)(word & 0xff);
+    atomic_store_explicit(&member->word, with_field(word, 0, role), memory_order_release);
+    pthread_mutex_unlock(&pool->state_lock);
+    if (from != role) {
+        emit_change(member, pool_role_name(from), pool_role_name(role), "configured");
     }
 }
 
@@ -357,7 +378,8 @@ void pool_member_park(struct pool_member *member, const char *why)
 
 bool pool_member_parked(const struct pool_member *member)
 {
-    return pool_member_admin(member) == POOL_ADMIN_MAINTENANCE;
+    return pool_member_admin(member) == POOL_ADMIN_MAINTENANCE ||
+           pool_slot(member) == POOL_SLOT_LEAVING;
 }
 
 void pool_member_recover(struct pool_member *member)
@@ -408,7 +430,7 @@ static void sense_down(const struct pool_member *member, int64_t now_ns, char *o
     size_t len = sizeof POOL_UNREACHABLE - 1;
     const char *word =
         strncmp(member->reason, POOL_UNREACHABLE, len) == 0 ? POOL_UNREACHABLE : "down";
-    int limit = member->pool->config.recovery_retries;
+    int limit = pool_config(member->pool)->recovery_retries;
     if (limit == 0) {
         snprintf(out, cap, "%s (recovery off)", word);
         return;
@@ -464,7 +486,9 @@ void pool_member_sense(struct pool_member *member, int64_t now_ns, char *sense, 
     pthread_mutex_lock(&member->pool->state_lock);
     int64_t busy = atomic_load_explicit(&member->in_flight, memory_order_relaxed);
     enum pool_admin admin = pool_member_admin(member);
-    if (admin == POOL_ADMIN_MAINTENANCE) {
+    if (pool_slot(member) == POOL_SLOT_LEAVING) {
+        snprintf(sense, sense_cap, "leaving (%lld in flight)", (long long)(busy > 0 ? busy : 0));
+    } else if (admin == POOL_ADMIN_MAINTENANCE) {
         snprintf(sense, sense_cap, "maintenance");
     } else if (admin == POOL_ADMIN_DRAIN && busy > 0) {
         snprintf(sense, sense_cap, "draining (%lld in flight)", (long long)busy);

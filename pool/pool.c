@@ -6,91 +6,9 @@
 #include "pool/kinds.h"
 #include "pool/member_state.h"
 #include "pool/remote/via.h"
+#include "pool/settings.h"
+#include "pool/slot.h"
 #include "pool/supervisor.h"
-
-/* ---- settings
- * ------------------------------------------------------------------------------------- */
-
-static char *copy_text(const char *text, kw_status *status)
-{
-    if (text == NULL || *status != KW_OK) {
-        return NULL;
-    }
-    char *copy = strdup(text);
-    if (copy == NULL) {
-        *status = KW_E_NOMEM;
-    }
-    return copy;
-}
-
-static void set_default_i64(int64_t *value, int64_t fallback)
-{
-    if (*value == 0) {
-        *value = fallback;
-    }
-}
-
-static kw_status keep_config(struct pool *pool, const struct pool_config *config)
-{
-    kw_status status = KW_OK;
-    pool->config = *config;
-    pool->config.members = NULL;
-    pool->config.host_program = copy_text(config->host_program, &status);
-    pool->config.state_dir = copy_text(config->state_dir, &status);
-    if (pool->config.queue_max == 0) {
-        pool->config.queue_max = 4096;
-    }
-    if (pool->config.min_copies == 0) {
-        pool->config.min_copies = 2;
-    }
-    unsigned makers = 0; /* a remote member holds no key that is made here */
-    for (size_t i = 0; i < config->member_count; i++) {
-        makers += config->members[i].kind != POOL_MEMBER_REMOTE;
-    }
-    if (pool->config.min_copies > makers) {
-        pool->config.min_copies = makers > 0 ? makers : 1;
-    }
-    set_default_i64(&pool->config.soft_deadline_ns, KW_S(2));
-    set_default_i64(&pool->config.hard_deadline_ns, KW_S(20));
-    set_default_i64(&pool->config.recovery_interval_ns, KW_S(1));
-    return status;
-}
-
-static kw_status keep_member_config(struct pool_member_config *kept,
-                                    const struct pool_member_config *config)
-{
-    kw_status status = KW_OK;
-    *kept = *config;
-    kept->module = copy_text(config->module, &status);
-    kept->token_label = copy_text(config->token_label, &status);
-    kept->token_serial = copy_text(config->token_serial, &status);
-    kept->pin_file = copy_text(config->pin_file, &status);
-    kept->url = copy_text(config->url, &status);
-    kept->token_file = copy_text(config->token_file, &status);
-    kept->ca = copy_text(config->ca, &status);
-    kept->probe_host = copy_text(config->probe_host, &status);
-    kept->sessions = config->sessions == 0 ? 8 : config->sessions;
-    kept->hosts = config->hosts == 0 ? 1 : config->hosts;
-    kept->loaded_keys = config->loaded_keys == 0 ? POOL_LOADED_KEYS : config->loaded_keys;
-    return status;
-}
-
-static void free_texts(struct pool *pool)
-{
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        struct pool_member_config *config = &pool->members[i].config;
-        free((char *)(uintptr_t)config->module);
-        free((char *)(uintptr_t)config->token_label);
-        free((char *)(uintptr_t)config->token_serial);
-        free((char *)(uintptr_t)config->pin_file);
-        free((char *)(uintptr_t)config->url);
-        free((char *)(uintptr_t)config->token_file);
-        free((char *)(uintptr_t)config->ca);
-        free((char *)(uintptr_t)config->probe_host);
-    }
-    free((char *)(uintptr_t)pool->config.host_program);
-    free((char *)(uintptr_t)pool->config.state_dir);
-}
 
 static kw_status check_config(const struct pool_config *config)
 {
@@ -119,41 +37,12 @@ static kw_status check_config(const struct pool_config *config)
 /* ---- members
  * -------------------------------------------------------------------------------------- */
 
-static kw_status init_member(struct pool *pool, unsigned index,
-                             const struct pool_member_config *config)
-{
-    struct pool_member *member = &pool->members[index];
-    member->pool = pool;
-    member->index = index;
-    member->type = pool_kind_type(config->kind);
-    member->next_retry_ns = INT64_MAX;
-    /* The core has nothing to start: its self-tests ran in kc_lanes_init. */
-    bool core = member->type == &pool_member_core;
-    pool_member_init_state(member, config->role, core ? POOL_HEALTH_UP : POOL_HEALTH_STARTING);
-    KW_TRY(keep_member_config(&member->config, config));
-    if (core) {
-        member->config.sessions = core_engine_workers(pool->engine);
-        member->config.hosts = 1;
-        pool->core_opens_hsm = pool->core_opens_hsm || config->opens_hsm_keys;
-    }
-    return KW_OK;
-}
-
 static kw_status create_members(struct pool *pool, const struct pool_config *config)
 {
-    static const struct pool_member_config implicit = {.name = "core", .kind = POOL_MEMBER_CORE};
-    pool->member_count = (unsigned)config->member_count;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        KW_TRY(init_member(pool, i, &config->members[i]));
-    }
-    KW_TRY(init_member(pool, pool->member_count, &implicit));
-    pool_core(pool)->type = &pool_member_core;
-    for (unsigned i = 0; i <= pool->member_count; i++) {
-        struct pool_member *member = &pool->members[i];
-        if (member->type->create != NULL) {
-            KW_TRY(member->type->create(member, &member->config));
-        }
-        pool->created++;
+    struct pool_member *member;
+    KW_TRY(pool_slot_fill_core(pool));
+    for (size_t i = 0; i < config->member_count; i++) {
+        KW_TRY(pool_slot_fill(pool, &config->members[i], POOL_SLOT_ADD, &member));
     }
     return KW_OK;
 }
@@ -164,14 +53,15 @@ static kw_status create_members(struct pool *pool, const struct pool_config *con
 static kw_status start(struct pool *pool, const struct pool_config *config)
 {
     KW_TRY(pool_via_make(pool->instance));
-    KW_TRY(keep_config(pool, config));
+    KW_TRY(pool_settings_keep(pool, config));
     KW_TRY(pool_supervisor_create(pool));
     KW_TRY(core_engine_create(&pool->engine, pool, config->workers));
-    KW_TRY(create_members(pool, config));
-    pool->retired = calloc(pool->member_count + 1, sizeof *pool->retired);
+    pool->retired = calloc(POOL_MAX_MEMBERS + 1, sizeof *pool->retired);
     if (pool->retired == NULL) {
         return KW_E_NOMEM;
     }
+    KW_TRY(create_members(pool, config));
+    pool->announces = true;
     return pool_supervisor_start(pool);
 }
 
@@ -187,6 +77,8 @@ kw_status pool_create(struct pool **out, const struct pool_config *config,
     pool->domain = domain;
     pthread_mutex_init(&pool->state_lock, NULL);
     pthread_mutex_init(&pool->ports_lock, NULL);
+    pthread_mutex_init(&pool->change_lock, NULL);
+    pthread_rwlock_init(&pool->slots_lock, NULL);
     kw_status status = start(pool, config);
     if (status != KW_OK) {
         pool_destroy(pool);
@@ -202,16 +94,13 @@ void pool_destroy(struct pool *pool)
         return;
     }
     pool_supervisor_stop(pool);
-    for (unsigned i = 0; i < pool->created; i++) {
-        struct pool_member *member = &pool->members[i];
-        if (member->type->destroy != NULL) {
-            member->type->destroy(member);
-        }
-    }
+    pool_slots_free(pool);
     pool_supervisor_free(pool);
     core_engine_destroy(pool->engine);
-    free_texts(pool);
+    pool_settings_free(pool);
     free(pool->retired);
+    pthread_rwlock_destroy(&pool->slots_lock);
+    pthread_mutex_destroy(&pool->change_lock);
     pthread_mutex_destroy(&pool->ports_lock);
     pthread_mutex_destroy(&pool->state_lock);
     free(pool);
@@ -229,22 +118,19 @@ void pool_emit(struct pool *pool, const struct pool_event *event)
 
 void pool_forget(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN])
 {
+    pthread_rwlock_rdlock(&pool->slots_lock);
     for (unsigned i = 0; i < pool->member_count; i++) {
         struct pool_member *member = &pool->members[i];
-        if (member->type->forget != NULL) {
+        if (pool_slot_runs(member) && member->type->forget != NULL) {
             member->type->forget(member, id);
         }
     }
+    pthread_rwlock_unlock(&pool->slots_lock);
 }
 
 const struct kc_domain *pool_domain(const struct pool *pool)
 {
     return pool->domain;
-}
-
-const struct pool_config *pool_config(const struct pool *pool)
-{
-    return &pool->config;
 }
 
 const char *pool_instance(const struct pool *pool)
@@ -266,22 +152,19 @@ const char *pool_other_member(const struct pool_member *member)
 /* ---- operators
  * ------------------------------------------------------------------------------------ */
 
-static struct pool_member *find_member(struct pool *pool, const char *name)
+/* While one comes up with new settings, what is about coming up is meant for it. */
+static struct pool_member *find_member(struct pool *pool, const char *name,
+                                       enum pool_command command)
 {
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        if (strcmp(pool->members[i].config.name, name) == 0) {
-            return &pool->members[i];
-        }
+    struct pool_member *heir = NULL;
+    if (command == POOL_CMD_REPLACE || command == POOL_CMD_RECOVER) {
+        heir = pool_slot_find(pool, name, true);
     }
-    return NULL;
+    return heir != NULL ? heir : pool_slot_find(pool, name, false);
 }
 
-kw_status pool_member_command(struct pool *pool, const char *name, enum pool_command command)
+static kw_status run_command(struct pool_member *member, enum pool_command command)
 {
-    struct pool_member *member = find_member(pool, name);
-    if (member == NULL) {
-        return KW_E_NOT_FOUND;
-    }
     if (member->type->command != NULL) {
         KW_TRY(member->type->command(member, command));
     }
@@ -298,8 +181,17 @@ kw_status pool_member_command(struct pool *pool, const char *name, enum pool_com
         pool_member_set_admin(member, POOL_ADMIN_READY);
         return KW_OK;
     case POOL_CMD_SYNC:
-        pool_supervisor_wake(pool);
+        pool_supervisor_wake(member->pool);
         return KW_OK;
     }
     return KW_E_INPUT;
+}
+
+kw_status pool_member_command(struct pool *pool, const char *name, enum pool_command command)
+{
+    pthread_rwlock_rdlock(&pool->slots_lock);
+    struct pool_member *member = find_member(pool, name, command);
+    kw_status status = member != NULL ? run_command(member, command) : KW_E_NOT_FOUND;
+    pthread_rwlock_unlock(&pool->slots_lock);
+    return status;
 }

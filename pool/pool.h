@@ -24,6 +24,7 @@ struct pool_member_config {
     char name[POOL_NAME_MAX + 1];
     enum pool_member_kind kind;
     enum pool_role role;
+    unsigned priority; /* 1 (as 0) first; a higher number serves while no lower one can */
     /* core as a member of the group: only where the config says in plain words that it may open
      * HSM keys (`opens_hsm_keys: true`) */
     bool opens_hsm_keys;
@@ -139,9 +140,10 @@ extern const uint64_t pool_latency_bounds_ns[POOL_LATENCY_BUCKETS];
 
 struct pool_member_stats {
     char name[POOL_NAME_MAX + 1];
-    const char *kind;   /* "core", "pkcs11" */
-    const char *role;   /* "active", "standby" */
-    const char *admin;  /* "ready", "drain", "maintenance" */
+    const char *kind; /* "core", "pkcs11" */
+    const char *role; /* "active", "standby" */
+    unsigned priority;
+    const char *admin;  /* "ready", "drain", "maintenance", or "leaving" */
     const char *health; /* "up", ... */
     char sense[96];     /* what operators read: "active", "down (retry 3/10, next in 40s)", ... */
     char reason[192];   /* why it is in this health */
@@ -187,6 +189,49 @@ enum pool_command {
  * done by the supervisor; the event log says what came of it. */
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
+
+/* --- changes while it serves ------------------------------------------------------------------
+ * Any thread that may block for some milliseconds. Nothing that is under way is dropped: a member
+ * that is new takes work once it is up, one that leaves first ends what it works on, and one whose
+ * settings need another start is followed by an heir of its name, which takes over when it is up.
+ */
+
+enum pool_set {
+    POOL_SET_SAME,
+    POOL_SET_ADDED,
+    POOL_SET_CHANGED, /* in place: role, priority, pin_file, token_file, probe */
+    POOL_SET_REPLACED /* an heir comes up beside it */
+};
+
+/** Makes a member of this name have these settings. KW_E_UNSUPPORTED: that needs a restart (a core
+ *  member, or the first member of a group of none); KW_E_BUSY: too many changes in a short time;
+ *  KW_E_INPUT as pool_create. `what` also says what was tried when it failed. */
+KW_MUST_CHECK kw_status pool_member_set(struct pool *pool, const struct pool_member_config *config,
+                                        enum pool_set *what);
+/** What pool_member_set would do; nothing is changed. */
+KW_MUST_CHECK kw_status pool_member_differs(struct pool *pool,
+                                            const struct pool_member_config *config,
+                                            enum pool_set *what);
+
+enum pool_remove {
+    POOL_REMOVE_IF_SAFE,   /* KW_E_FORBIDDEN when it is the last one that serves */
+    POOL_REMOVE_WHEN_SAFE, /* then it waits for another one to serve */
+    POOL_REMOVE_FORCED
+};
+
+/** The member drains, what runs behind it ends, and what is kept of it on disk goes but for the
+ *  record of its logins: a PIN that was refused stays refused. KW_E_NOT_FOUND; KW_E_UNSUPPORTED for
+ *  a core member, which needs a restart. */
+KW_MUST_CHECK kw_status pool_member_remove(struct pool *pool, const char *name,
+                                           enum pool_remove how);
+
+/** Names of the members that are in the group now; returns how many. */
+size_t pool_member_names(struct pool *pool, char names[POOL_MAX_MEMBERS][POOL_NAME_MAX + 1]);
+
+/** Takes over queue_max, min_copies, deadlines, hedge and recovery of `config`; nothing else of it
+ *  is looked at. */
+KW_MUST_CHECK kw_status pool_settings_change(struct pool *pool, const struct pool_config *config,
+                                             bool *changed);
 
 /* --- remote members -------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "pool/member.h"
 
 struct core_engine;
+struct pool_settings;
 struct pool_supervisor;
 
 /** Counters of one member on one port. Written by the port's thread alone, read by any. */
@@ -25,14 +26,21 @@ static inline void pool_count(_Atomic uint64_t *counter, uint64_t n)
 }
 
 struct pool {
-    struct pool_config config; /* defaults filled in; `members` is not kept */
+    struct pool_config config; /* of the start, defaults filled in; `members` is not kept */
+    _Atomic(const struct pool_config *) config_now; /* pool_config; NULL: as at the start */
+    struct pool_settings *settings;                 /* every later one (pool/settings.c) */
     const struct kc_domain *domain;
     char instance[POOL_VIA_ID_LEN + 1];
 
-    /* the configured members, then the implicit core at [member_count] */
+    /* slots of members (pool/slot.h); the implicit core has the last */
     struct pool_member members[POOL_MAX_MEMBERS + 1];
-    unsigned member_count;
-    unsigned created; /* members whose create succeeded, from the core downwards */
+    _Atomic unsigned member_count; /* slots that were ever filled: none behind them is */
+    bool announces;                /* who is a member is news: not at the start */
+    _Atomic unsigned live;         /* members in the group */
+    _Atomic unsigned makers;       /* those of them that can make keys: a remote one cannot */
+    pthread_mutex_t change_lock;   /* one change of the group at a time; before the others */
+    pthread_rwlock_t slots_lock;   /* keeps members where they are, for threads that are neither
+                                      a port's nor the supervisor */
     bool core_opens_hsm;
     struct core_engine *engine; /* of every core member */
 
@@ -54,10 +62,11 @@ void pool_forget(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN]);
 /** The member that runs software keys and public-key operations. */
 static inline struct pool_member *pool_core(struct pool *pool)
 {
-    return &pool->members[pool->member_count];
+    return &pool->members[POOL_MAX_MEMBERS];
 }
 
-/** True when no member is configured: the core serves HSM keys as well. */
+/** True when no member was configured at the start: the core serves HSM keys as well, to the end.
+ */
 static inline bool pool_is_core_alone(const struct pool *pool)
 {
     return pool->member_count == 0;

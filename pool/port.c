@@ -13,6 +13,7 @@
 #include "pool/check.h"
 #include "pool/group.h"
 #include "pool/hedge.h"
+#include "pool/slot.h"
 #include "pool/stats.h"
 
 #define EVENTS_PER_TURN 32
@@ -47,31 +48,81 @@ static void close_fd(int fd)
     }
 }
 
-static void detach_all(struct pool_port *port, bool core)
+static void detach(struct pool_port *port, unsigned i)
 {
-    for (unsigned i = 0; i <= port->pool->member_count; i++) {
-        struct pool_member *member = &port->pool->members[i];
-        if (!port->attached[i] || (member->type == &pool_member_core) != core) {
-            continue;
-        }
-        port->attached[i] = false;
-        if (member->type->detach != NULL) {
-            member->type->detach(member, port, port->links[i]);
-        }
-        port->links[i] = NULL;
+    struct pool_member *member = &port->pool->members[i];
+    if (!port->attached[i]) {
+        return;
     }
+    port->attached[i] = false;
+    if (member->type->detach != NULL) {
+        member->type->detach(member, port, port->links[i]);
+    }
+    port->links[i] = NULL;
+    atomic_fetch_sub(&member->attached, 1);
+}
+
+static void detach_members(struct pool_port *port)
+{
+    for (unsigned i = 0; i < POOL_MAX_MEMBERS; i++) {
+        struct pool_member *member = &port->pool->members[i];
+        if (port->attached[i] && member->type != &pool_member_core) {
+            detach(port, i);
+        }
+    }
+}
+
+static void detach_cores(struct pool_port *port)
+{
+    for (unsigned i = 0; i <= POOL_MAX_MEMBERS; i++) {
+        detach(port, i);
+    }
+}
+
+static kw_status attach(struct pool_port *port, unsigned i)
+{
+    struct pool_member *member = &port->pool->members[i];
+    if (port->attached[i]) {
+        return KW_OK;
+    }
+    /* counted first: whoever sees it leave either sees this count, or is seen here */
+    atomic_fetch_add(&member->attached, 1);
+    kw_status status = KW_OK;
+    if (pool_slot_runs(member)) {
+        if (member->type->attach != NULL) {
+            status = member->type->attach(member, port, &port->links[i]);
+        }
+        port->attached[i] = status == KW_OK;
+    }
+    if (!port->attached[i]) {
+        atomic_fetch_sub(&member->attached, 1);
+    }
+    return status;
 }
 
 static kw_status attach_all(struct pool_port *port)
 {
-    for (unsigned i = 0; i <= port->pool->member_count; i++) {
-        struct pool_member *member = &port->pool->members[i];
-        if (member->type->attach != NULL) {
-            KW_TRY(member->type->attach(member, port, &port->links[i]));
-        }
-        port->attached[i] = true;
+    for (unsigned i = 0; i < port->pool->member_count; i++) {
+        KW_TRY(attach(port, i));
     }
-    return KW_OK;
+    return attach(port, POOL_MAX_MEMBERS);
+}
+
+void pool_port_take_member(struct pool_port *port, void *arg)
+{
+    const struct pool_member *member = arg;
+    if (!port->closing) {
+        /* when memory is short this port goes without it */
+        (void)!attach(port, member->index);
+    }
+}
+
+void pool_port_drop_member(struct pool_port *port, void *arg)
+{
+    struct pool_member *member = arg;
+    if (pool_slot(member) == POOL_SLOT_LEAVING) {
+        detach(port, member->index);
+    }
 }
 
 static void free_port(struct pool_port *port)
@@ -99,7 +150,7 @@ static struct pool_port *alloc_port(struct pool *pool)
     /* the choice needs spread, not secrecy */
     port->random = (uint64_t)port->now_ns * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)port;
     port->random |= 1;
-    port->counters = calloc(pool->member_count + 1, sizeof *port->counters);
+    port->counters = calloc(POOL_MAX_MEMBERS + 1, sizeof *port->counters);
     if (port->counters == NULL) {
         free(port);
         return NULL;
@@ -119,8 +170,8 @@ kw_status pool_port_create(struct pool_port **out, struct pool *pool)
         status = attach_all(port);
     }
     if (status != KW_OK) {
-        detach_all(port, false);
-        detach_all(port, true);
+        detach_members(port);
+        detach_cores(port);
         free_port(port);
         return status;
     }
@@ -128,6 +179,8 @@ kw_status pool_port_create(struct pool_port **out, struct pool *pool)
     port->next = pool->ports;
     pool->ports = port;
     pthread_mutex_unlock(&pool->ports_lock);
+    /* a member that came since the first look did not see this port listed */
+    (void)!attach_all(port);
     /* members whose channels are per port have one more to serve */
     pool_supervisor_wake(pool);
     *out = port;
@@ -164,15 +217,15 @@ void pool_port_destroy(struct pool_port *port)
     if (port == NULL) {
         return;
     }
-    run_until_idle(port, kw_now_ns() + port->pool->config.hard_deadline_ns);
+    run_until_idle(port, kw_now_ns() + pool_config(port->pool)->hard_deadline_ns);
     /* What is still out is with members that do not answer: their links give it back. The core is
      * waited for to the end, because its threads write into the callers' buffers and do end. */
     port->closing = true;
-    detach_all(port, false);
+    detach_members(port);
     run_until_idle(port, INT64_MAX);
     unlist(port);
     pool_port_run(port); /* calls that came before the port left the list */
-    detach_all(port, true);
+    detach_cores(port);
     free_port(port);
 }
 
@@ -376,7 +429,7 @@ static void expire_links(struct pool_port *port)
         return;
     }
     int64_t next = INT64_MAX;
-    for (unsigned i = 0; i <= port->pool->member_count; i++) {
+    for (unsigned i = 0; i <= POOL_MAX_MEMBERS; i++) {
         struct pool_member *member = &port->pool->members[i];
         if (port->attached[i] && member->type->expire != NULL) {
             int64_t moment = member->type->expire(member, port->links[i], port->now_ns);

@@ -63,6 +63,10 @@ struct pool_port {
     uint64_t random;                                          /* state of the choice's generator */
 };
 
+/** Port's thread, through pool_port_call: a member is there; it leaves. */
+void pool_port_take_member(struct pool_port *port, void *member);
+void pool_port_drop_member(struct pool_port *port, void *member);
+
 /** While anything is in flight, links' expire runs at least this often. */
 #define POOL_PORT_TICK_NS KW_MS(100)
 

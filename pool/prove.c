@@ -2,10 +2,19 @@
 
 #include "crypto/base/secret.h"
 #include "pool/port.h"
+#include "pool/slot.h"
+
+/* No more than there are members that can make keys. */
+static unsigned copies(struct pool *pool)
+{
+    unsigned makers = pool->makers, wanted = pool_config(pool)->min_copies;
+    makers = makers > 0 ? makers : 1;
+    return wanted < makers ? wanted : makers;
+}
 
 static unsigned wanted(struct pool *pool, const struct pool_key *key)
 {
-    return !pool_key_is_hsm(key) || pool_is_core_alone(pool) ? 0 : pool->config.min_copies;
+    return !pool_key_is_hsm(key) || pool_is_core_alone(pool) ? 0 : copies(pool);
 }
 
 /* Remote members make no keys and hold none of the new ones. */
@@ -13,7 +22,9 @@ static uint64_t remotes(const struct pool *pool)
 {
     uint64_t mask = 0;
     for (unsigned i = 0; i < pool->member_count; i++) {
-        mask |= (uint64_t)(pool->members[i].config.kind == POOL_MEMBER_REMOTE) << i;
+        const struct pool_member *member = &pool->members[i];
+        mask |= (uint64_t)(pool_slot_runs(member) && member->config.kind == POOL_MEMBER_REMOTE)
+                << i;
     }
     return mask;
 }
@@ -27,7 +38,7 @@ kw_status pool_copies_possible(struct pool *pool)
     for (unsigned i = 0; i < pool->member_count; i++) {
         ready += (remotes(pool) >> i & 1) == 0 && pool_member_accepts(&pool->members[i]);
     }
-    return ready >= pool->config.min_copies ? KW_OK : KW_E_COPIES;
+    return ready >= copies(pool) ? KW_OK : KW_E_COPIES;
 }
 
 static void finish(struct pool_proof *proof, kw_status status)

@@ -6,6 +6,7 @@
 
 #include "crypto/base/clock.h"
 #include "pool/member_state.h"
+#include "pool/slot.h"
 
 struct pool_supervisor {
     struct pool *pool;
@@ -39,6 +40,9 @@ static int64_t watch_core(struct pool_supervisor *sup, int64_t now_ns)
 static int64_t serve_member(struct pool_member *member, int64_t now_ns)
 {
     int64_t next = INT64_MAX;
+    if (pool_slot(member) == POOL_SLOT_FREE || pool_slot_detached(member)) {
+        return INT64_MAX; /* empty, or seen off by the next step */
+    }
     if (member->type->supervise != NULL) {
         next = member->type->supervise(member, now_ns);
     }
@@ -81,10 +85,12 @@ static void *supervise(void *arg)
         }
         int64_t now = kw_now_ns();
         int64_t next = watch_core(sup, now);
-        for (unsigned i = 0; i <= sup->pool->member_count; i++) {
+        for (unsigned i = 0; i < sup->pool->member_count; i++) {
             int64_t wanted = serve_member(&sup->pool->members[i], now);
             next = wanted < next ? wanted : next;
         }
+        int64_t wanted = pool_slots_step(sup->pool, kw_now_ns());
+        next = wanted < next ? wanted : next;
         sleep_until(sup, next);
     }
 }

@@ -14,4 +14,6 @@ void gw_admin_status(struct gw_request *req);  /* GET /status.json ; also on GW_
 /** POST /members/{name}/probe: a key made for it signs in that member, the core verifies; answers
  *  {"ok":...} with the time or the reason. */
 void gw_admin_probe(struct gw_request *req);
+void gw_admin_membership(
+    struct gw_request *req);                  /* POST /members/{name}/{add|remove|remove-forced} */
 void gw_admin_member(struct gw_request *req); /* POST /members/{name}/{recover|drain|activate} */

@@ -304,7 +304,7 @@ static bool read_key(struct slot *slot, const struct gw_crypto_body *body)
     slot->name = kw_span_of(text.data, len);
     if (slash)
         slot->version = kw_span_of(slash + 1, text.len - len - 1);
-    if (!gw_key_name_ok(slot->name))
+    if (!gw_object_name_ok(slot->name))
         return gw_fault_bad(&slot->fault, "Property 'key' must be a key's name, name/version or "
                                           "full identifier.");
     if (slot->version.len == 0)

@@ -109,7 +109,7 @@ static bool check_names(const struct gw_request *req, struct gw_fault *fault)
 {
     if (req->route->face != GW_FACE_API || req->param_count == 0)
         return true;
-    if (!gw_key_name_ok(req->params[0]))
+    if (!gw_object_name_ok(req->params[0]))
         return gw_fault_bad(fault,
                             "The request URI contains an invalid name: 1 to %d letters, "
                             "digits and '-' are allowed.",
@@ -216,7 +216,7 @@ enum gw_begin gw_request_begin(struct gw_request *req)
         gw_reply_fault(req, &fault);
         return GW_BEGIN_REPLIED;
     }
-    const struct gw_limits *limits = &gw_loop_app(req->loop)->config->limits;
+    const struct gw_limits *limits = gw_app_limits(gw_loop_app(req->loop));
     req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
     if (!req->route->piece)
         return GW_BEGIN_BUFFER;

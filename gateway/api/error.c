@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "gateway/api/route.h"
+
 /* What a status says to a client. The text is whole; NOT_FOUND and CONFLICT name their object. */
 static const struct row {
     kw_status status;
@@ -18,7 +20,7 @@ static const struct row {
     {KW_E_UNSUPPORTED, 400, "BadParameter", NULL, 0,
      "This algorithm, key type or key size is not offered for this key."},
     {KW_E_FORBIDDEN, 403, "Forbidden", "AccessDenied", 0, "The operation is not allowed."},
-    {KW_E_NOT_FOUND, 404, "KeyNotFound", NULL, 0, NULL},
+    {KW_E_NOT_FOUND, 404, NULL, NULL, 0, NULL},
     {KW_E_CONFLICT, 409, "Conflict", "ObjectIsDeletedButRecoverable", 0, NULL},
     {KW_E_TOO_LARGE, 413, "RequestBodyTooLarge", NULL, 0,
      "The request or one of its values is larger than the service takes."},
@@ -34,7 +36,7 @@ static const struct row {
     {KW_E_IO, 503, "ServiceUnavailable", NULL, 5,
      "The key store did not answer. Nothing was changed unless it had been confirmed. Try again."},
     {KW_E_INTEGRITY, 500, "InternalError", NULL, 0,
-     "The stored key does not verify under this security domain."},
+     "The stored object does not verify under this security domain."},
     {KW_E_INTERNAL, 500, "InternalError", NULL, 0, "The service failed. The log has the details."},
 };
 
@@ -77,23 +79,47 @@ static const struct row *row_of(kw_status status)
     return &rows[count - 1];
 }
 
-bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span subject)
+/* How the texts speak of an object. */
+static const struct noun {
+    const char *not_found, *title, *word;
+} nouns[] = {
+    [STORE_KEY] = {"KeyNotFound", "Key", "key"},
+    [STORE_SECRET] = {"SecretNotFound", "Secret", "secret"},
+    [STORE_CERTIFICATE] = {"CertificateNotFound", "Certificate", "certificate"},
+};
+
+bool gw_fault_status_of(struct gw_fault *fault, enum store_kind kind, kw_status status,
+                        struct kw_span subject)
 {
     const struct row *row = row_of(status);
+    const struct noun *noun = &nouns[kind];
     int len = subject.len > 200 ? 200 : (int)subject.len;
     const char *name = subject.len > 0 ? (const char *)subject.data : "";
     if (status == KW_E_NOT_FOUND)
-        gw_fault_set(fault, row->http, row->code, NULL,
-                     "A key with (name/id) %.*s was not found in this key vault.", len, name);
+        gw_fault_set(fault, row->http, noun->not_found, NULL,
+                     "A %s with (name/id) %.*s was not found in this key vault.", noun->word, len,
+                     name);
     else if (status == KW_E_CONFLICT)
         gw_fault_set(fault, row->http, row->code, row->inner,
-                     "Key %.*s is currently in a deleted but recoverable state, and its name "
-                     "cannot be reused; in this state, the key can only be recovered or purged.",
-                     len > 80 ? 80 : len, name);
+                     "%s %.*s is currently in a deleted but recoverable state, and its name "
+                     "cannot be reused; in this state, the %s can only be recovered or purged.",
+                     noun->title, len > 80 ? 80 : len, name, noun->word);
     else
         gw_fault_set(fault, row->http, row->code, row->inner, "%s", row->message);
     fault->retry_after_s = row->retry_after_s;
     return false;
+}
+
+bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span subject)
+{
+    return gw_fault_status_of(fault, STORE_KEY, status, subject);
+}
+
+bool gw_fault_not_deleted(struct gw_fault *fault, enum store_kind kind, struct kw_span name)
+{
+    const struct noun *noun = &nouns[kind];
+    return gw_fault_set(fault, 404, noun->not_found, NULL, "Deleted %s not found: %.*s",
+                        noun->title, (int)name.len, (const char *)name.data);
 }
 
 void gw_fault_write(struct gw_out *out, const struct gw_fault *fault)
@@ -141,6 +167,7 @@ void gw_reply_fault(struct gw_request *req, const struct gw_fault *fault)
 void gw_reply_status(struct gw_request *req, kw_status status, struct kw_span subject)
 {
     struct gw_fault fault;
-    gw_fault_status(&fault, status, subject);
+    enum store_kind kind = req->route ? req->route->kind : 0;
+    gw_fault_status_of(&fault, kind ? kind : STORE_KEY, status, subject);
     gw_reply_fault(req, &fault);
 }

@@ -4,6 +4,7 @@
 
 #include "gateway/api/json_write.h"
 #include "gateway/http/request.h"
+#include "gateway/store/store.h"
 
 #define GW_FAULT_TEXT 256
 
@@ -26,11 +27,18 @@ bool gw_fault_bad(struct gw_fault *fault, const char *format, ...)
  *  speaks of one ("k1" in "A key with (name/id) k1 was not found..."). */
 bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span subject);
 
+/** The same for an object of another kind ("SecretNotFound"). */
+bool gw_fault_status_of(struct gw_fault *fault, enum store_kind kind, kw_status status,
+                        struct kw_span subject);
+/** 404 for what is not among the deleted ("Deleted Secret not found: NAME"). */
+bool gw_fault_not_deleted(struct gw_fault *fault, enum store_kind kind, struct kw_span name);
+
 /** Writes {"code":...,"message":...,"innererror":...}. */
 void gw_fault_write(struct gw_out *out, const struct gw_fault *fault);
 
 /** Answers a request with the fault. */
 void gw_reply_fault(struct gw_request *req, const struct gw_fault *fault);
+/** In the words of the route's kind. */
 void gw_reply_status(struct gw_request *req, kw_status status, struct kw_span subject);
 /** 503 when there is no memory even for the text. */
 void gw_reply_nomem(struct gw_request *req);

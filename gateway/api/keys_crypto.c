@@ -78,7 +78,7 @@ static void on_key(void *ctx, kw_status status, struct vault_key *key)
 {
     struct work *work = ctx;
     if (status != KW_OK) {
-        gw_reply_status(work->req, status, gw_key_subject(work->req));
+        gw_reply_status(work->req, status, gw_object_subject(work->req));
         finish(work);
         return;
     }

@@ -20,19 +20,11 @@ void gw_keys_update(struct gw_request *req)
     if (!gw_version_param(req, 1, &version))
         return;
     struct vault_key_change change = {
+        .common = body.common,
         .has_ops = body.has_ops,
-        .has_enabled = body.has_enabled,
-        .has_nbf = body.has_nbf,
-        .has_exp = body.has_exp,
-        .has_tags = body.has_tags,
         .ops = body.ops,
         .op_import = body.op_import,
         .op_export = body.op_export,
-        .enabled = body.enabled,
-        .nbf = body.nbf,
-        .exp = body.exp,
-        .tags = body.tags,
-        .tag_count = body.tag_count,
     };
     gw_request_ref(req);
     vault_key_update(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],

@@ -3,6 +3,7 @@
  * after the resource. */
 
 #include "gateway/http/request.h"
+#include "gateway/store/store.h"
 
 typedef void gw_handler(struct gw_request *req);
 
@@ -19,7 +20,8 @@ struct gw_route {
     /* streaming routes: called per piece of body instead of gathering it */
     void (*piece)(struct gw_request *req, struct kw_span piece);
     void (*begin)(struct gw_request *req);
-    const char *action; /* data action of roles, e.g. "keys/sign/action" */
+    enum store_kind kind; /* what its objects are called; 0: keys */
+    const char *action;   /* data action of roles, e.g. "keys/sign/action" */
 };
 
 extern const struct gw_route gw_routes[];

@@ -50,6 +50,9 @@ const struct gw_route gw_routes[] = {
     CONTROL(GW_POST, "/members/{}/sync",      "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/zeroize",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/activate",  "control_member", gw_admin_member, "control/member"),
+    CONTROL(GW_POST, "/members/{}/add",       "control_member", gw_admin_membership, "control/member"),
+    CONTROL(GW_POST, "/members/{}/remove",    "control_member", gw_admin_membership, "control/member"),
+    CONTROL(GW_POST, "/members/{}/remove-forced", "control_member", gw_admin_membership, "control/member"),
 };
 /* clang-format on */
 

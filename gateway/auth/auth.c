@@ -55,6 +55,31 @@ kw_status gw_auth_reload(struct gw_auth *auth, char *error, size_t error_len)
     return KW_OK;
 }
 
+kw_status gw_auth_reload_from(struct gw_auth *auth, const char *tokens_file, char *error,
+                              size_t error_len)
+{
+    struct gw_token_set fresh = {0}, old;
+    char *name = tokens_file ? strdup(tokens_file) : NULL;
+    if (tokens_file && !name) {
+        snprintf(error, error_len, "out of memory");
+        return KW_E_NOMEM;
+    }
+    kw_status status = tokens_file ? gw_tokens_load(&fresh, tokens_file, error, error_len) : KW_OK;
+    if (status != KW_OK) {
+        free(name);
+        return status;
+    }
+    pthread_rwlock_wrlock(&auth->lock);
+    old = auth->from_file;
+    auth->from_file = fresh;
+    free(auth->tokens_file);
+    auth->tokens_file = name;
+    atomic_fetch_add(&auth->generation, 1);
+    pthread_rwlock_unlock(&auth->lock);
+    gw_token_set_free(&old);
+    return KW_OK;
+}
+
 kw_status gw_auth_add(struct gw_auth *auth, const char *id, struct kw_span token)
 {
     uint8_t hash[GW_TOKEN_HASH];

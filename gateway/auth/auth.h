@@ -20,6 +20,9 @@ KW_MUST_CHECK kw_status gw_auth_create(struct gw_auth **out, const char *tokens_
 void gw_auth_destroy(struct gw_auth *auth);
 /** Reads the file again and swaps; on any error the old set stays. Any thread. */
 KW_MUST_CHECK kw_status gw_auth_reload(struct gw_auth *auth, char *error, size_t error_len);
+/** The same from another file from now on; NULL: no tokens of a file any more. */
+KW_MUST_CHECK kw_status gw_auth_reload_from(struct gw_auth *auth, const char *tokens_file,
+                                            char *error, size_t error_len);
 /** Adds a token in memory only (the dev token). */
 KW_MUST_CHECK kw_status gw_auth_add(struct gw_auth *auth, const char *id, struct kw_span token);
 

@@ -13,7 +13,7 @@ struct bucket {
 };
 
 struct gw_rate {
-    int64_t interval_ns;
+    _Atomic int64_t interval_ns; /* 0: no limit */
     struct bucket buckets[CLIENTS];
 };
 
@@ -21,8 +21,14 @@ struct gw_rate *gw_rate_create(unsigned per_second)
 {
     struct gw_rate *rate = calloc(1, sizeof *rate);
     if (rate)
-        rate->interval_ns = SECOND_NS / (int64_t)per_second;
+        gw_rate_set(rate, per_second);
     return rate;
+}
+
+void gw_rate_set(struct gw_rate *rate, unsigned per_second)
+{
+    atomic_store_explicit(&rate->interval_ns, per_second > 0 ? SECOND_NS / (int64_t)per_second : 0,
+                          memory_order_relaxed);
 }
 
 void gw_rate_destroy(struct gw_rate *rate)
@@ -57,10 +63,13 @@ static struct bucket *find(struct gw_rate *rate, uint64_t hash, int64_t now_ns)
 
 unsigned gw_rate_take(struct gw_rate *rate, const char *client, int64_t now_ns)
 {
+    int64_t interval_ns = atomic_load_explicit(&rate->interval_ns, memory_order_relaxed);
+    if (interval_ns == 0)
+        return 0;
     struct bucket *bucket = find(rate, hash_of(client), now_ns);
     int64_t full = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed), next;
     do {
-        next = (full > now_ns ? full : now_ns) + rate->interval_ns;
+        next = (full > now_ns ? full : now_ns) + interval_ns;
         int64_t over = next - now_ns - SECOND_NS;
         if (over > 0)
             return (unsigned)((over + SECOND_NS - 1) / SECOND_NS);

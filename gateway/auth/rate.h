@@ -8,8 +8,10 @@
 
 struct gw_rate;
 
-/** `per_second` > 0. NULL when memory is short. */
+/** `per_second` 0: no limit. NULL when memory is short. */
 struct gw_rate *gw_rate_create(unsigned per_second);
+/** From now on; what clients have used stays used. Any thread. */
+void gw_rate_set(struct gw_rate *rate, unsigned per_second);
 void gw_rate_destroy(struct gw_rate *rate);
 /** Takes one request of `client` (its identity's subject) out of its bucket. 0: it may go on; else
  *  the seconds after which it is worth trying again, at least 1. Any thread. */

@@ -10,7 +10,7 @@
 
 struct place_options {
     const char *file, *data;
-    bool json;
+    bool json, force;
 };
 
 static int read_options(const struct cli_command *command, int argc, char **argv,
@@ -22,6 +22,8 @@ static int read_options(const struct cli_command *command, int argc, char **argv
         {"--data", NULL, CLI_VALUE, "DIR", "data directory of serve --dev (./" GW_DEV_DATA ")",
          &out->data},
         {"--json", NULL, CLI_FLAG, NULL, "print status.json as it is", &out->json},
+        {"--force", NULL, CLI_FLAG, NULL, "member remove: also the last one that serves",
+         &out->force},
         {.name = NULL}};
     int code = cli_read(command, options, argc, argv, words);
     if (code == CLI_GO_ON && out->file && out->data)
@@ -92,6 +94,12 @@ static void print_status(const json_t *status)
            number_of(status, "connections"),
            number_of(json_object_get(status, "process"), "resident_bytes") >> 20,
            text_of(status, "domain"));
+    const json_t *reload = json_object_get(status, "reload");
+    if (*text_of(reload, "restart_needed"))
+        printf("a restart is needed for what changed in: %s\n\n",
+               text_of(reload, "restart_needed"));
+    if (*text_of(reload, "error"))
+        printf("the last reload left something as it was:\n%s\n\n", text_of(reload, "error"));
     print_members(json_object_get(status, "members"));
 }
 
@@ -130,6 +138,8 @@ int cli_status(const struct cli_command *command, int argc, char **argv)
     int code = read_options(command, argc, argv, &options, &words);
     if (code != CLI_GO_ON)
         return code;
+    if (options.force)
+        return cli_usage(command, "--force has no meaning here");
     if (words.count > 0)
         return cli_usage(command, "keyward status takes no word \"%s\"", words.word[0]);
     return show(&options, false);
@@ -215,12 +225,118 @@ static int act(const struct place_options *options, const char *word, const char
     return 0;
 }
 
-#define COMMANDS "recover NAME, drain NAME, activate NAME, replace NAME, sync NAME, zeroize NAME"
+/* --- add and remove ---------------------------------------------------------------------------
+ */
+
+/* The state of the member of this name; empty: there is none. `settled`: it serves, or waits for an
+ * operator. */
+static int read_state(const struct place_options *options, const char *name, char *state,
+                      size_t len, bool *settled)
+{
+    int http_status = 0;
+    char *body = NULL;
+    state[0] = '\0';
+    *settled = false;
+    int code = ask(options, "GET", "/status.json", &http_status, &body);
+    if (code != CLI_GO_ON)
+        return code;
+    json_t *status = json_loads(body, 0, NULL);
+    size_t i;
+    const json_t *member;
+    json_array_foreach(json_object_get(status, "members"), i, member)
+    {
+        if (strcmp(text_of(member, "name"), name) != 0)
+            continue;
+        const char *health = text_of(member, "health"), *reason = text_of(member, "reason");
+        snprintf(state, len, "%s%s%s", text_of(member, "state"), *reason ? ": " : "", reason);
+        bool changing = strncmp(reason, "its new settings:", 17) == 0;
+        *settled = (json_is_true(json_object_get(member, "serving")) && !changing) ||
+                   strcmp(health, "auth_failed") == 0 || strcmp(health, "mismatched") == 0;
+    }
+    json_decref(status);
+    free(body);
+    return CLI_GO_ON;
+}
+
+static int await_member(const struct place_options *options, const char *name, bool gone,
+                        char *state, size_t len, bool *settled)
+{
+    const struct timespec step = {0, 200000000};
+    int code = CLI_GO_ON;
+    *settled = false;
+    for (int i = 0; i < 300 && code == CLI_GO_ON; i++) {
+        code = read_state(options, name, state, len, settled);
+        if (gone ? state[0] == '\0' : *settled)
+            break;
+        nanosleep(&step, NULL);
+    }
+    return code;
+}
+
+static int join(const struct place_options *options, const char *name)
+{
+    char state[320];
+    bool settled;
+    int code = await_member(options, name, false, state, sizeof state, &settled);
+    if (code != CLI_GO_ON)
+        return code;
+    bool serves =
+        settled && strncmp(state, "auth_failed", 11) != 0 && strncmp(state, "mismatched", 10) != 0;
+    if (!serves)
+        return cli_fail("%s: %s%s", name, *state ? state : "is not there",
+                        settled ? "" : "; not done within a minute, it goes on trying");
+    printf("%s: %s\n", name, state);
+    return 0;
+}
+
+static int leave(const struct place_options *options, const char *name)
+{
+    char state[320];
+    bool settled;
+    int code = await_member(options, name, true, state, sizeof state, &settled);
+    if (code != CLI_GO_ON)
+        return code;
+    if (*state)
+        return cli_fail("%s: %s; not gone within a minute, see: keyward member list", name, state);
+    printf(
+        "%s: left the group; its processes have ended\n"
+        "The token was not touched. What keyward marked it with stays (keyward member zeroize, "
+        "before a\n"
+        "removal, destroys that); to erase the token is the vendor's own step, with the vendor's "
+        "tool.\n",
+        name);
+    return 0;
+}
+
+static int change(const struct place_options *options, const char *word, const char *name)
+{
+    char path[128];
+    int http_status = 0;
+    char *body = NULL;
+    bool add = strcmp(word, "add") == 0;
+    snprintf(path, sizeof path, "/members/%s/%s%s", name, word, options->force ? "-forced" : "");
+    int code = ask(options, "POST", path, &http_status, &body);
+    if (code != CLI_GO_ON)
+        return code;
+    json_t *answer = json_loads(body, 0, NULL);
+    if (http_status != 202)
+        code = cli_fail("%s: %s", name,
+                        *text_of(answer, "text") ? text_of(answer, "text") : "the gateway refused");
+    json_decref(answer);
+    free(body);
+    if (code != CLI_GO_ON)
+        return code;
+    return add ? join(options, name) : leave(options, name);
+}
+
+#define COMMANDS                                                                                   \
+    "add NAME, remove NAME, recover NAME, drain NAME, activate NAME, replace NAME, sync NAME, "    \
+    "zeroize NAME"
 
 static bool is_command(const char *word)
 {
-    static const char *const words[] = {"recover", "drain", "activate",
-                                        "replace", "sync",  "zeroize"};
+    static const char *const words[] = {"add",      "remove",  "recover", "drain",
+                                        "activate", "replace", "sync",    "zeroize"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(word, words[i]) == 0)
             return true;
@@ -242,5 +358,9 @@ int cli_member(const struct cli_command *command, int argc, char **argv)
         return cli_usage(command, "keyward member: found \"%s\"; allowed: list, " COMMANDS, word);
     if (words.count != 2 || !name_ok(words.word[1]))
         return cli_usage(command, "keyward member %s needs the name of one member", word);
+    if (options.force && strcmp(word, "remove") != 0)
+        return cli_usage(command, "--force goes with keyward member remove");
+    if (strcmp(word, "add") == 0 || strcmp(word, "remove") == 0)
+        return change(&options, word, words.word[1]);
     return act(&options, word, words.word[1]);
 }

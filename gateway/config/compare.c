@@ -21,31 +21,7 @@ static bool same_listeners(const struct gw_config *a, const struct gw_config *b)
     return true;
 }
 
-static bool same_group(const struct gw_config *a, const struct gw_config *b)
-{
-    if (a->member_count != b->member_count || a->recovery_retries != b->recovery_retries ||
-        a->recovery_interval_ns != b->recovery_interval_ns ||
-        a->soft_deadline_ns != b->soft_deadline_ns || a->hard_deadline_ns != b->hard_deadline_ns ||
-        a->queue_max != b->queue_max || a->hedge != b->hedge || a->min_copies != b->min_copies)
-        return false;
-    for (size_t i = 0; i < a->member_count; i++) {
-        const struct pool_member_config *x = &a->members[i], *y = &b->members[i];
-        if (strcmp(x->name, y->name) != 0 || x->kind != y->kind || x->role != y->role ||
-            x->opens_hsm_keys != y->opens_hsm_keys || x->sessions != y->sessions ||
-            x->hosts != y->hosts || x->loaded_keys != y->loaded_keys ||
-            x->coalesce_off != y->coalesce_off || !same(x->module, y->module) ||
-            !same(x->token_label, y->token_label) || !same(x->token_serial, y->token_serial) ||
-            !same(x->pin_file, y->pin_file) || !same(x->url, y->url) ||
-            !same(x->token_file, y->token_file) || !same(x->ca, y->ca) ||
-            x->sandbox != y->sandbox || x->memory_max != y->memory_max ||
-            x->files_max != y->files_max || !same(x->probe_host, y->probe_host) ||
-            x->probe_port != y->probe_port)
-            return false;
-    }
-    return true;
-}
-
-static bool same_limits(const struct gw_limits *a, const struct gw_limits *b)
+bool gw_limits_equal(const struct gw_limits *a, const struct gw_limits *b)
 {
     return a->rate == b->rate && a->max_body == b->max_body &&
            a->max_batch_body == b->max_batch_body && a->max_connections == b->max_connections &&
@@ -67,9 +43,6 @@ bool gw_config_changed(const struct gw_config *running, const struct gw_config *
         {"workers", running->workers == fresh->workers},
         {"listeners", same_listeners(running, fresh)},
         {"admin", same(running->admin_bind, fresh->admin_bind)},
-        {"group", same_group(running, fresh)},
-        {"auth", same(running->tokens_file, fresh->tokens_file)},
-        {"limits", same_limits(&running->limits, &fresh->limits)},
     };
     size_t used = 0;
     sections[0] = '\0';

@@ -18,6 +18,7 @@
 #define MEMORY_MIN    (64u << 20)
 #define MEMORY_MAX    ((size_t)1 << 40)
 #define FILES_MIN     64
+#define PRIORITY_MAX  100
 
 /* the file's words and the pool's mean the same */
 _Static_assert((int)RAW_SANDBOX_DEFAULT == (int)POOL_SANDBOX_DEFAULT &&
@@ -269,6 +270,7 @@ kw_status gw_config_members(struct gw_document *doc, const char *base, const str
         struct member_check check = {doc, i};
         check_name(&check, raw);
         snprintf(to->name, sizeof to->name, "%s", from->name);
+        count(&check, "priority", from->priority, PRIORITY_MAX, 1, &to->priority);
         to->role = from->standby ? POOL_ROLE_STANDBY : POOL_ROLE_ACTIVE;
         if (from->type == RAW_MEMBER_REMOTE)
             KW_TRY(read_remote(&check, base, from, to));

@@ -50,6 +50,7 @@ struct raw_member {
     struct raw_rlimits *rlimits;
     enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
+    unsigned *priority;
     char *url, *token_file, *ca;
 };
 

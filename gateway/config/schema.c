@@ -66,6 +66,7 @@ static const cyaml_schema_field_t member_fields[] = {
                      coalescings, COUNT(coalescings)),
     NUMBER("loaded_keys", raw_member, loaded_keys),
     CYAML_FIELD_BOOL("standby", OPTIONAL, struct raw_member, standby),
+    NUMBER("priority", raw_member, priority),
     CYAML_FIELD_BOOL("opens_hsm_keys", OPTIONAL, struct raw_member, opens_hsm_keys),
     TEXT("probe", raw_member, probe),
     TEXT("url", raw_member, url),

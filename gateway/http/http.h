@@ -15,6 +15,9 @@ KW_MUST_CHECK kw_status gw_listeners_attach(struct gw_listener_set *set, struct 
 /** Loads certificates again and swaps them for new connections; old ones stay on error. */
 KW_MUST_CHECK kw_status gw_listeners_reload(struct gw_listener_set *set, char *error,
                                             size_t error_len);
+/** New limits from now on: each loop takes them over in its own time. */
+KW_MUST_CHECK kw_status gw_listeners_limits(struct gw_listener_set *set,
+                                            const struct gw_limits *limits);
 /** Port of the first TCP API listener (useful after binding port 0). */
 int gw_listeners_port(const struct gw_listener_set *set);
 /** The same of the first TCP listener of a face; -1 when there is none. */

@@ -415,6 +415,38 @@ kw_status gw_listeners_reload(struct gw_listener_set *set, char *error, size_t e
     return status;
 }
 
+struct new_limits {
+    struct station *station;
+    struct gw_limits limits;
+};
+
+static void take_limits(void *arg)
+{
+    struct new_limits *fresh = arg;
+    struct station *station = fresh->station;
+    station->limits = fresh->limits;
+    limits_fill(&station->limits);
+    for (struct door *door = station->doors; door; door = door->next)
+        door_update(door); /* more connections, or fewer */
+    free(fresh);
+}
+
+kw_status gw_listeners_limits(struct gw_listener_set *set, const struct gw_limits *limits)
+{
+    for (struct station *station = set->stations; station; station = station->next) {
+        struct new_limits *fresh = malloc(sizeof *fresh);
+        if (!fresh)
+            return KW_E_NOMEM;
+        *fresh = (struct new_limits){station, *limits};
+        kw_status status = gw_loop_post(station->group.loop, take_limits, fresh);
+        if (status != KW_OK) {
+            free(fresh);
+            return status;
+        }
+    }
+    return KW_OK;
+}
+
 int gw_listeners_port(const struct gw_listener_set *set)
 {
     return gw_listeners_port_of(set, GW_FACE_API);

@@ -48,7 +48,8 @@ struct gw_request *gw_request_create(struct gw_loop *loop, struct gw_peer *peer,
         return NULL;
     }
     struct gw_request *req = &box->req;
-    const struct gw_config *config = gw_loop_app(loop)->config;
+    struct gw_app *app = gw_loop_app(loop);
+    const struct gw_limits *limits = app->config ? gw_app_limits(app) : NULL;
     req->loop = loop;
     req->peer = peer;
     req->transport = transport;
@@ -57,7 +58,7 @@ struct gw_request *gw_request_create(struct gw_loop *loop, struct gw_peer *peer,
     req->refs = 1;
     req->content_length = -1;
     req->started_ns = kw_now_ns();
-    req->body_max = config && config->limits.max_body ? config->limits.max_body : BODY_MAX_DEFAULT;
+    req->body_max = limits && limits->max_body ? limits->max_body : BODY_MAX_DEFAULT;
     return req;
 }
 

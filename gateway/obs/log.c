@@ -225,6 +225,10 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log_n(GW_LOG_WARN, "a member's certificate ends soon", "days_left", event->number,
                  "member", member, "endpoint", reason, NULL);
         break;
+    case POOL_EVENT_MEMBERSHIP:
+        gw_log(GW_LOG_INFO, "group changed", "member", member, "from", event->from, "to", event->to,
+               "reason", reason, NULL);
+        break;
     case POOL_EVENT_CORE_ALARM:
         gw_log(GW_LOG_ERROR, "the core caught a wrong result of its own; it was not sent", "member",
                member, "reason", reason, NULL);

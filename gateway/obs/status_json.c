@@ -27,12 +27,12 @@ static json_t *member_json(const struct pool_member_stats *member)
         ok += member->kinds[k].ok + member->kinds[k].caller_error;
         failed += member->kinds[k].failed;
     }
-    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "name",
-                            member->name, "type", member->kind, "role", member->role, "admin",
-                            member->admin, "health", member->health, "state", member->sense,
-                            "reason", member->reason, "serving", member->serving, "in_flight",
-                            (json_int_t)member->in_flight, "queued", (json_int_t)member->queued,
-                            "operations", (json_int_t)ok, "failed", (json_int_t)failed);
+    json_t *out = json_pack(
+        "{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I}", "name", member->name, "type",
+        member->kind, "role", member->role, "priority", (int)member->priority, "admin",
+        member->admin, "health", member->health, "state", member->sense, "reason", member->reason,
+        "serving", member->serving, "in_flight", (json_int_t)member->in_flight, "queued",
+        (json_int_t)member->queued, "operations", (json_int_t)ok, "failed", (json_int_t)failed);
     if (out && member->login_attempts_left >= 0)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)
@@ -59,6 +59,14 @@ static json_t *members_json(const struct pool_stats *stats)
     return members;
 }
 
+static json_t *reload_json(struct gw_app *app)
+{
+    struct gw_reload_state reload;
+    gw_app_reload_state(app, &reload);
+    return json_pack("{s:I,s:s,s:s}", "at", (json_int_t)reload.at_s, "error", reload.error,
+                     "restart_needed", reload.restart);
+}
+
 static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
 {
     char check[2 * KC_DOMAIN_CHECK_LEN + 1];
@@ -80,6 +88,8 @@ static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
                       "failovers", (json_int_t)stats->failovers, "retries",
                       (json_int_t)stats->retries, "wrong_answers", (json_int_t)stats->wrong_answers,
                       "members_up", (json_int_t)stats->members_up));
+    if (out)
+        json_object_set_new(out, "reload", reload_json(app));
     if (out)
         json_object_set_new(out, "process",
                             json_pack("{s:I,s:f,s:i}", "resident_bytes",

@@ -11,7 +11,7 @@
 
 struct version {
     struct version *next;
-    struct vault_key *key; /* one reference */
+    struct vault_object *item; /* one reference */
 };
 
 struct object {
@@ -20,7 +20,7 @@ struct object {
     uint64_t hash;
     struct version *versions; /* lately used first */
     size_t count;
-    struct vault_key *newest; /* one of the versions, or NULL: not known */
+    struct vault_object *newest; /* one of the versions, or NULL: not known */
     char vault[STORE_VAULT_MAX + 1];
     char name[STORE_NAME_MAX + 1];
 };
@@ -112,14 +112,15 @@ static void touch(struct shard *shard, struct object *object)
     link_use(shard, object);
 }
 
-/* --- taking out: keys are released after the lock is, wiping takes time -------------------------
+/* --- taking out: objects are released after the lock is, wiping takes time
+ * -------------------------
  */
 
 static void release(struct version *list)
 {
     while (list) {
         struct version *next = list->next;
-        vault_key_unref(list->key);
+        vault_object_unref(list->item);
         free(list);
         list = next;
     }
@@ -152,7 +153,7 @@ static void trim(struct shard *shard, struct object *object, struct version **ou
 {
     struct version **last = NULL;
     for (struct version **at = &object->versions; *at; at = &(*at)->next)
-        if ((*at)->key != object->newest)
+        if ((*at)->item != object->newest)
             last = at;
     if (object->count <= VERSIONS_MAX || !last)
         return;
@@ -167,14 +168,15 @@ static void trim(struct shard *shard, struct object *object, struct version **ou
 /* --- putting in --------------------------------------------------------------------------------
  */
 
-static struct object *add_object(struct shard *shard, uint64_t hash, const struct vault_key *key)
+static struct object *add_object(struct shard *shard, uint64_t hash,
+                                 const struct vault_object *item)
 {
     struct object *object = calloc(1, sizeof *object);
     if (!object)
         return NULL;
     object->hash = hash;
-    memcpy(object->vault, key->vault, sizeof object->vault);
-    memcpy(object->name, key->name, sizeof object->name);
+    memcpy(object->vault, item->vault, sizeof object->vault);
+    memcpy(object->name, item->name, sizeof object->name);
     struct object **bucket = bucket_of(shard, hash);
     object->chain = *bucket;
     *bucket = object;
@@ -186,18 +188,18 @@ static struct version **find_version(struct object *object, const char *version,
 {
     struct version **at = &object->versions;
     while (*at && !(len == STORE_VERSION_LEN &&
-                    memcmp((*at)->key->version, version, STORE_VERSION_LEN) == 0))
+                    memcmp((*at)->item->version, version, STORE_VERSION_LEN) == 0))
         at = &(*at)->next;
     return at;
 }
 
 static void insert(struct vault_cache *cache, struct shard *shard, uint64_t hash,
-                   struct vault_key *key, bool newest, struct version **out)
+                   struct vault_object *item, bool newest, struct version **out)
 {
     struct version *added = malloc(sizeof *added);
-    struct object *object = find(shard, hash, key->vault, kw_span_str(key->name));
+    struct object *object = find(shard, hash, item->vault, kw_span_str(item->name));
     if (added && !object)
-        object = add_object(shard, hash, key);
+        object = add_object(shard, hash, item);
     if (!added || !object) {
         /* not kept; an older state of it must not stay either */
         free(added);
@@ -205,22 +207,22 @@ static void insert(struct vault_cache *cache, struct shard *shard, uint64_t hash
             remove_object(shard, object, out);
         return;
     }
-    struct version **old = find_version(object, key->version, strlen(key->version));
+    struct version **old = find_version(object, item->version, strlen(item->version));
     if (*old) {
         struct version *gone = *old;
-        newest = newest || object->newest == gone->key;
+        newest = newest || object->newest == gone->item;
         *old = gone->next;
         gone->next = *out;
         *out = gone;
         object->count--;
         shard->count--;
     }
-    *added = (struct version){.next = object->versions, .key = vault_key_ref(key)};
+    *added = (struct version){.next = object->versions, .item = vault_object_ref(item)};
     object->versions = added;
     object->count++;
     shard->count++;
     if (newest)
-        object->newest = key;
+        object->newest = item;
     trim(shard, object, out);
     touch(shard, object);
     while (shard->count > cache->shard_capacity && shard->used_first != object)
@@ -263,32 +265,32 @@ void vault_cache_destroy(struct vault_cache *cache)
     free(cache);
 }
 
-struct vault_key *vault_cache_peek(struct vault_cache *cache, const char *vault,
-                                   struct kw_span name, struct kw_span version)
+struct vault_object *vault_cache_peek(struct vault_cache *cache, const char *vault,
+                                      struct kw_span name, struct kw_span version)
 {
     uint64_t hash = hash_of(cache, vault, name);
     struct shard *shard = shard_of(cache, hash);
-    struct vault_key *key = NULL;
+    struct vault_object *item = NULL;
     pthread_mutex_lock(&shard->lock);
     struct object *object = find(shard, hash, vault, name);
     if (object && version.len == 0) {
-        key = object->newest;
+        item = object->newest;
     } else if (object) {
         struct version **at = find_version(object, (const char *)version.data, version.len);
         struct version *found = *at;
         if (found) {
-            key = found->key;
+            item = found->item;
             *at = found->next;
             found->next = object->versions;
             object->versions = found;
         }
     }
-    if (key) {
-        vault_key_ref(key);
+    if (item) {
+        vault_object_ref(item);
         touch(shard, object);
     }
     pthread_mutex_unlock(&shard->lock);
-    return key;
+    return item;
 }
 
 uint64_t vault_cache_generation(struct vault_cache *cache, const char *vault, struct kw_span name)
@@ -300,30 +302,30 @@ uint64_t vault_cache_generation(struct vault_cache *cache, const char *vault, st
     return generation;
 }
 
-void vault_cache_fill(struct vault_cache *cache, struct vault_key *key, bool newest,
+void vault_cache_fill(struct vault_cache *cache, struct vault_object *item, bool newest,
                       uint64_t generation)
 {
-    uint64_t hash = hash_of(cache, key->vault, kw_span_str(key->name));
+    uint64_t hash = hash_of(cache, item->vault, kw_span_str(item->name));
     struct shard *shard = shard_of(cache, hash);
     struct version *gone = NULL;
     pthread_mutex_lock(&shard->lock);
     if (shard->generation == generation)
-        insert(cache, shard, hash, key, newest, &gone);
+        insert(cache, shard, hash, item, newest, &gone);
     pthread_mutex_unlock(&shard->lock);
     release(gone);
 }
 
-void vault_cache_publish(struct vault_cache *cache, struct vault_key *key, bool newest,
+void vault_cache_publish(struct vault_cache *cache, struct vault_object *item, bool newest,
                          uint64_t generation)
 {
-    uint64_t hash = hash_of(cache, key->vault, kw_span_str(key->name));
+    uint64_t hash = hash_of(cache, item->vault, kw_span_str(item->name));
     struct shard *shard = shard_of(cache, hash);
     struct version *gone = NULL;
     pthread_mutex_lock(&shard->lock);
     if (shard->generation == generation) {
-        insert(cache, shard, hash, key, newest, &gone);
+        insert(cache, shard, hash, item, newest, &gone);
     } else {
-        struct object *object = find(shard, hash, key->vault, kw_span_str(key->name));
+        struct object *object = find(shard, hash, item->vault, kw_span_str(item->name));
         if (object)
             remove_object(shard, object, &gone);
     }

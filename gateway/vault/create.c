@@ -17,14 +17,13 @@ struct creation {
     uint8_t id[KW_KEY_ID_LEN];
     struct pool_op op;
     struct pool_generated generated;
-    struct kc_public pub;
     struct pool_proof proof;
 };
 
 static void end(struct creation *creation, kw_status status)
 {
     struct vault_key *key = creation->key;
-    vault_job_end(&creation->job, status, key);
+    vault_job_end(&creation->job, status, key ? &key->object : NULL);
     vault_key_unref(key);
 }
 
@@ -44,15 +43,20 @@ static kw_status begin_key(struct creation *creation, const struct vault_key_req
     key->op_export = req->op_export;
     key->attributes = req->attributes;
     key->attributes.created = key->attributes.updated = kw_wall_s();
-    return vault_key_set_tags(key, req->tags, req->tag_count);
+    return vault_object_set_tags(&key->object, req->tags, req->tag_count);
 }
 
 static struct creation *begin(struct vault *vault, struct gw_loop *loop,
                               const struct vault_key_request *req, vault_key_fn *done, void *ctx)
 {
-    struct creation *creation =
-        vault_job_create(sizeof *creation, vault, loop, req->vault, kw_span_str(req->name),
-                         (struct kw_span){0}, done, ctx);
+    const struct vault_call call = {.kind = &vault_key_kind,
+                                    .vault = vault,
+                                    .loop = loop,
+                                    .vault_name = req->vault,
+                                    .name = kw_span_str(req->name),
+                                    .done = (vault_any_fn *)done,
+                                    .ctx = ctx};
+    struct creation *creation = vault_job_create(sizeof *creation, &call);
     if (!creation)
         return NULL;
     kw_status status = begin_key(creation, req);
@@ -63,47 +67,13 @@ static struct creation *begin(struct vault *vault, struct gw_loop *loop,
     return creation;
 }
 
-static void on_stored(void *ctx, struct store_result *result)
-{
-    struct creation *creation = ctx;
-    struct vault_job *job = &creation->job;
-    if (result->status != KW_OK) {
-        if (result->status == KW_E_IO)
-            vault_job_drop(job);
-        end(creation, result->status);
-        return;
-    }
-    /* nobody else has the key yet: it takes the spelling that the object was created with */
-    memcpy(creation->key->name, result->rows[0].name, sizeof creation->key->name);
-    vault_cache_publish(job->vault->cache, creation->key, true, job->generation);
-    end(creation, KW_OK);
-}
-
-static kw_status store_key(struct creation *creation)
-{
-    struct vault_job *job = &creation->job;
-    struct vault_key *key = creation->key;
-    uint8_t *record = NULL;
-    size_t record_len = 0;
-    KW_TRY(vault_record_seal(job->vault->domain, key, &creation->pub, &record, &record_len));
-    /* noted now, not before the generation: seconds of other keys' changes do not matter */
-    job->generation =
-        vault_cache_generation(job->vault->cache, job->vault_name, kw_span_str(job->name));
-    struct store_ref ref = vault_job_ref(job);
-    store_put(job->vault->store, job->loop, &ref, key->attributes.created,
-              kw_span_of(record, record_len), on_stored, creation);
-    free(record);
-    return KW_OK;
-}
-
 static void on_proven(struct pool_proof *proof)
 {
     struct creation *creation = proof->owner;
-    kw_status status = proof->status;
-    if (status == KW_OK)
-        status = store_key(creation);
-    if (status != KW_OK)
-        end(creation, status);
+    if (proof->status == KW_OK)
+        vault_job_put(&creation->job, &creation->key->object);
+    else
+        end(creation, proof->status);
 }
 
 /** Both halves are known: make it usable, have it shown on other members, store it. */
@@ -117,7 +87,6 @@ static kw_status finish_key(struct creation *creation, const struct kc_public *p
         return KW_E_NOMEM;
     memcpy(key->blob, blob.data, blob.len);
     key->blob_len = blob.len;
-    creation->pub = *pub;
     KW_TRY(vault_key_make_usable(job->vault, key, pub));
     struct pool_proof *proof = &creation->proof;
     proof->key = key->key;

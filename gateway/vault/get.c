@@ -1,5 +1,5 @@
-/* Reads of single keys. Loops that miss the same key at the same time ask the store once each, not
- * once per request. */
+/* Reads of single objects. Loops that miss the same one at the same time ask the store once each,
+ * not once per request. */
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 struct waiter {
     struct waiter *next;
-    vault_key_fn *done;
+    vault_any_fn *done;
     void *ctx;
 };
 
@@ -41,7 +41,7 @@ void vault_flights_destroy(struct vault_flights *flights)
 
 static bool same_job(const struct vault_job *a, const struct vault_job *b)
 {
-    return a->loop == b->loop && a->generation == b->generation &&
+    return a->kind == b->kind && a->loop == b->loop && a->generation == b->generation &&
            strcmp(a->version, b->version) == 0 && strcasecmp(a->name, b->name) == 0 &&
            strcasecmp(a->vault_name, b->vault_name) == 0;
 }
@@ -80,85 +80,78 @@ static void on_read(void *ctx, struct store_result *result)
 {
     struct flight *flight = ctx;
     struct vault_job *job = &flight->job;
-    struct vault_key *key = NULL;
+    const struct vault_kind *kind = job->kind;
+    struct vault_object *object = NULL;
     kw_status status = result->status;
     take_down(job->vault->flights, flight);
     if (status == KW_OK)
-        status = vault_row_open(job->vault, job->vault_name, &result->rows[0], true, &key);
+        status = kind->open(job->vault, job->vault_name, &result->rows[0], true, &object);
     if (status == KW_OK)
-        vault_cache_fill(job->vault->cache, key, job->version[0] == '\0', job->generation);
+        vault_cache_fill(vault_job_cache(job), object, job->version[0] == '\0', job->generation);
     struct waiter *waiter = flight->waiters;
-    vault_job_end(job, status, key); /* frees the flight */
+    vault_job_end(job, status, object); /* frees the flight */
     while (waiter) {
         struct waiter *next = waiter->next;
-        waiter->done(waiter->ctx, status, key);
+        kind->answer(waiter->done, waiter->ctx, status, object);
         free(waiter);
         waiter = next;
     }
-    vault_key_unref(key);
+    vault_object_unref(object);
 }
 
-static void join(struct flight *flight, vault_key_fn *done, void *ctx)
+static void join(struct flight *flight, const struct vault_call *call)
 {
     struct waiter *waiter = malloc(sizeof *waiter);
     if (!waiter) {
-        done(ctx, KW_E_NOMEM, NULL);
+        call->kind->answer(call->done, call->ctx, KW_E_NOMEM, NULL);
         return;
     }
-    *waiter = (struct waiter){.done = done, .ctx = ctx};
+    *waiter = (struct waiter){.done = call->done, .ctx = call->ctx};
     *flight->last = waiter;
     flight->last = &waiter->next;
 }
 
-struct vault_key *vault_key_peek(struct vault *vault, const char *vault_name, struct kw_span name,
-                                 struct kw_span version)
+void vault_object_get(const struct vault_call *call)
 {
-    return vault_cache_peek(vault->cache, vault_name, name, version);
-}
-
-void vault_key_get(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                   struct kw_span name, struct kw_span version, vault_key_fn *done, void *ctx)
-{
-    struct vault_key *key = vault_cache_peek(vault->cache, vault_name, name, version);
-    if (key) {
-        done(ctx, KW_OK, key);
-        vault_key_unref(key);
+    struct vault *vault = call->vault;
+    struct vault_object *object = vault_cache_peek(vault->caches[call->kind->store],
+                                                   call->vault_name, call->name, call->version);
+    if (object) {
+        call->kind->answer(call->done, call->ctx, KW_OK, object);
+        vault_object_unref(object);
         return;
     }
-    struct flight *flight =
-        vault_job_create(sizeof *flight, vault, loop, vault_name, name, version, done, ctx);
+    struct flight *flight = vault_job_create(sizeof *flight, call);
     if (!flight)
         return;
     struct flight *under_way = find_flight(vault->flights, &flight->job);
     if (under_way) {
-        join(under_way, done, ctx);
+        join(under_way, call);
         free(flight);
         return;
     }
     flight->last = &flight->waiters;
     take_off(vault->flights, flight);
     struct store_ref ref = vault_job_ref(&flight->job);
-    store_get(vault->store, loop, &ref, on_read, flight);
+    store_get(vault->store, call->loop, &ref, on_read, flight);
 }
 
 static void on_read_deleted(void *ctx, struct store_result *result)
 {
     struct vault_job *job = ctx;
-    struct vault_key *key = NULL;
+    struct vault_object *object = NULL;
     kw_status status = result->status;
     if (status == KW_OK)
-        status = vault_row_open(job->vault, job->vault_name, &result->rows[0], true, &key);
-    vault_job_end(job, status, key);
-    vault_key_unref(key);
+        status = job->kind->open(job->vault, job->vault_name, &result->rows[0], true, &object);
+    vault_job_end(job, status, object);
+    vault_object_unref(object);
 }
 
-void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                           struct kw_span name, vault_key_fn *done, void *ctx)
+void vault_object_get_deleted(const struct vault_call *call)
 {
-    struct vault_job *job = vault_job_create(sizeof *job, vault, loop, vault_name, name,
-                                             (struct kw_span){0}, done, ctx);
+    struct vault_job *job = vault_job_create(sizeof *job, call);
     if (!job)
         return;
     struct store_ref ref = vault_job_ref(job);
-    store_get_deleted(vault->store, loop, &ref, on_read_deleted, job);
+    store_get_deleted(call->vault->store, call->loop, &ref, on_read_deleted, job);
 }

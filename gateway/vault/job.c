@@ -37,65 +37,50 @@ static kw_status fill(struct vault_job *job, const char *vault_name, struct kw_s
     return vault_version_id(id, job->version) == KW_OK ? KW_OK : KW_E_NOT_FOUND;
 }
 
-void *vault_job_create(size_t size, struct vault *vault, struct gw_loop *loop,
-                       const char *vault_name, struct kw_span name, struct kw_span version,
-                       vault_key_fn *done, void *ctx)
+void *vault_job_create(size_t size, const struct vault_call *call)
 {
     struct vault_job *job = calloc(1, size);
-    kw_status status = job ? fill(job, vault_name, name, version) : KW_E_NOMEM;
+    kw_status status = job ? fill(job, call->vault_name, call->name, call->version) : KW_E_NOMEM;
     if (status != KW_OK) {
         free(job);
-        done(ctx, status, NULL);
+        call->kind->answer(call->done, call->ctx, status, NULL);
         return NULL;
     }
-    job->vault = vault;
-    job->loop = loop;
-    job->done = done;
-    job->ctx = ctx;
-    job->generation = vault_cache_generation(vault->cache, job->vault_name, kw_span_str(job->name));
+    job->vault = call->vault;
+    job->kind = call->kind;
+    job->loop = call->loop;
+    job->done = call->done;
+    job->ctx = call->ctx;
+    vault_job_note(job);
     return job;
 }
 
 struct store_ref vault_job_ref(const struct vault_job *job)
 {
-    return (struct store_ref){
-        .vault = job->vault_name, .kind = STORE_KEY, .name = job->name, .version = job->version};
+    return (struct store_ref){.vault = job->vault_name,
+                              .kind = job->kind->store,
+                              .name = job->name,
+                              .version = job->version};
 }
 
-void vault_job_end(struct vault_job *job, kw_status status, struct vault_key *key)
+void vault_job_end(struct vault_job *job, kw_status status, struct vault_object *object)
 {
-    job->done(job->ctx, status, status == KW_OK ? key : NULL);
+    job->kind->answer(job->done, job->ctx, status, status == KW_OK ? object : NULL);
     free(job);
+}
+
+struct vault_cache *vault_job_cache(const struct vault_job *job)
+{
+    return job->vault->caches[job->kind->store];
+}
+
+void vault_job_note(struct vault_job *job)
+{
+    job->generation =
+        vault_cache_generation(vault_job_cache(job), job->vault_name, kw_span_str(job->name));
 }
 
 void vault_job_drop(const struct vault_job *job)
 {
-    vault_cache_drop(job->vault->cache, job->vault_name, kw_span_str(job->name));
-}
-
-kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
-                                const struct kc_public *pub)
-{
-    struct pool_key_desc desc = {.hsm = key->hsm,
-                                 .pub = *pub,
-                                 .blob = kw_span_of(key->blob, key->blob_len),
-                                 .name = key->name};
-    if (vault_version_id(desc.id, key->version) != KW_OK)
-        return KW_E_INTEGRITY;
-    return pool_key_create(&key->key, vault->pool, &desc);
-}
-
-kw_status vault_row_open(struct vault *vault, const char *vault_name, const struct store_row *row,
-                         bool usable, struct vault_key **out)
-{
-    struct kc_public pub;
-    struct vault_key *key = NULL;
-    KW_TRY(vault_record_open(vault->domain, vault_name, row, &key, &pub));
-    kw_status status = usable ? vault_key_make_usable(vault, key, &pub) : KW_OK;
-    if (status != KW_OK) {
-        vault_key_unref(key);
-        return status;
-    }
-    *out = key;
-    return KW_OK;
+    vault_cache_drop(vault_job_cache(job), job->vault_name, kw_span_str(job->name));
 }

@@ -2,48 +2,27 @@
 /* Keys as objects with versions: what a record holds, the cache in front of the store, and the
  * changes. api/ makes JSON of these; pool/ does the work with them. */
 
-#include <stdatomic.h>
-
-#include "gateway/store/store.h"
+#include "gateway/vault/kind.h"
 #include "pool/pool.h"
 
-#define VAULT_MAX_TAGS 15
-
-/** Attributes that a caller can set, and those the service keeps. Times are wall seconds, 0: unset.
- */
-struct vault_attributes {
-    bool enabled;
-    int64_t nbf, exp, created, updated;
-    bool exportable;
-};
-
-struct vault_tag {
-    const char *name, *value;
-};
-
-/** One key version. Immutable once published; counted, shared between loops. A change makes a new
- *  one and publishes it in the cache before it is answered. */
+/** One key version; see struct vault_object. */
 struct vault_key {
-    atomic_uint refs;
-    char vault[STORE_VAULT_MAX + 1];
-    char name[STORE_NAME_MAX + 1];
-    char version[STORE_VERSION_LEN + 1];
+    VAULT_OBJECT;
     bool hsm;
     uint16_t ops;              /* bit (1 << enum kw_kind) for sign..unwrap */
     bool op_import, op_export; /* key_ops "import", "export" */
-    struct vault_attributes attributes;
-    struct vault_tag *tags;
-    size_t tag_count;
-    int64_t deleted_at, purge_at; /* of the object */
-    struct pool_key *key;         /* usable as it is; NULL in pages (lists show no material) */
-    uint8_t *blob;                /* the wrapped private half, as in the record */
+    struct pool_key *key;      /* usable as it is; NULL in pages (lists show no material) */
+    uint8_t *blob;             /* the wrapped private half, as in the record */
     size_t blob_len;
 };
+
+/** Keys among the kinds of objects. */
+extern const struct vault_kind vault_key_kind;
 
 void vault_key_unref(struct vault_key *key);
 struct vault_key *vault_key_ref(struct vault_key *key);
 
-struct vault; /* cache + store + pool + domain; one per gateway */
+/* struct vault: cache + store + pool + domain; one per gateway */
 
 /** `store`, `pool` and `domain` are borrowed for the vault's life. */
 KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, struct pool *pool,
@@ -69,13 +48,10 @@ struct vault_key_request {
 
 /** Which members of an update are present. */
 struct vault_key_change {
-    bool has_ops, has_enabled, has_nbf, has_exp, has_tags;
+    struct vault_change common;
+    bool has_ops;
     uint16_t ops;
     bool op_import, op_export;
-    bool enabled;
-    int64_t nbf, exp;
-    const struct vault_tag *tags;
-    size_t tag_count;
 };
 
 /** `key` is borrowed during the call (take a reference to keep it); NULL unless status is KW_OK,

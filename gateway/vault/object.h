@@ -1,5 +1,5 @@
 #pragma once
-/* The key object itself: made, filled and freed. */
+/* The key object itself, and names of objects. */
 
 #include "gateway/vault/keys.h"
 
@@ -13,10 +13,6 @@ static inline char vault_fold(char c)
 /** A key with one reference and nothing but its names; NULL when memory is short or a name does not
  *  fit. */
 struct vault_key *vault_key_new(const char *vault, const char *name, const char *version);
-
-/** Copies the tags into the key, which has none yet. KW_E_INPUT when there are too many. */
-KW_MUST_CHECK kw_status vault_key_set_tags(struct vault_key *key, const struct vault_tag *tags,
-                                           size_t count);
 
 /** A version's 32 hex digits as the 16 bytes of the key id. KW_E_INPUT for anything else. */
 KW_MUST_CHECK kw_status vault_version_id(uint8_t id[KW_KEY_ID_LEN], const char *version);

@@ -1,12 +1,9 @@
 #pragma once
-/* What a record of the store says of a key: a compact binary form, sealed under the domain and
- * bound to its place, so that a record that was changed, or moved to another name, does not open.
- */
+/* What a record of the store says of a key, beside what every kind says (fields.h); sealed and
+ * bound to its place (seal.h). */
 
+#include "crypto/domain/domain.h"
 #include "gateway/vault/keys.h"
-
-/** Longest tag name or value in bytes (256 characters of UTF-8). */
-#define VAULT_TAG_TEXT_MAX 1024
 
 /** Writes what `key` says, with its public half, as a sealed record; `*out` is malloc'd. */
 KW_MUST_CHECK kw_status vault_record_seal(const struct kc_domain *domain,

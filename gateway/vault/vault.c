@@ -15,8 +15,8 @@ kw_status vault_create_with(struct vault **out, struct store *store, struct pool
     vault->port = port;
     vault->flights = vault_flights_create();
     kw_status status = vault->flights ? KW_OK : KW_E_NOMEM;
-    if (status == KW_OK)
-        status = vault_cache_create(&vault->cache, cache_capacity);
+    for (unsigned kind = STORE_KEY; status == KW_OK && kind < VAULT_KINDS; kind++)
+        status = vault_cache_create(&vault->caches[kind], cache_capacity);
     if (status != KW_OK) {
         vault_destroy(vault);
         return status;
@@ -29,7 +29,8 @@ void vault_destroy(struct vault *vault)
 {
     if (!vault)
         return;
-    vault_cache_destroy(vault->cache);
+    for (unsigned kind = STORE_KEY; kind < VAULT_KINDS; kind++)
+        vault_cache_destroy(vault->caches[kind]);
     vault_flights_destroy(vault->flights);
     free(vault);
 }

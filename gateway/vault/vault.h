@@ -1,7 +1,9 @@
 #pragma once
-/* Inside the vault: its parts, and what every call that goes to the store carries. */
+/* Inside the vault: its parts, and what every call that goes to the store carries. The calls over
+ * struct vault_object serve every kind; keys.c, secret.c and their like give them their types. */
 
 #include "gateway/vault/cache.h"
+#include "gateway/vault/keys.h"
 #include "gateway/vault/object.h"
 #include "gateway/vault/record.h"
 
@@ -10,12 +12,14 @@ struct vault_flights;
 /** gw_loop_port, or what stands in for it where no event loop runs. */
 typedef struct pool_port *vault_port_fn(struct gw_loop *loop);
 
+#define VAULT_KINDS (STORE_CERTIFICATE + 1)
+
 struct vault {
     struct store *store;
     struct pool *pool;
     const struct kc_domain *domain;
     vault_port_fn *port;
-    struct vault_cache *cache;
+    struct vault_cache *caches[VAULT_KINDS]; /* by enum store_kind */
     struct vault_flights *flights;
 };
 
@@ -27,8 +31,9 @@ KW_MUST_CHECK kw_status vault_create_with(struct vault **out, struct store *stor
  *  structures of the single operations; freed with free() by whoever answers. */
 struct vault_job {
     struct vault *vault;
+    const struct vault_kind *kind;
     struct gw_loop *loop;
-    vault_key_fn *done;
+    vault_any_fn *done; /* called through kind->answer */
     void *ctx;
     uint64_t generation; /* of the cache, noted before the store was asked */
     char vault_name[STORE_VAULT_MAX + 1];
@@ -36,16 +41,67 @@ struct vault_job {
     char version[STORE_VERSION_LEN + 1];
 };
 
+/** What most calls are given; borrowed for the call. */
+struct vault_call {
+    const struct vault_kind *kind;
+    struct vault *vault;
+    struct gw_loop *loop;
+    const char *vault_name;
+    struct kw_span name, version; /* empty version: the newest */
+    vault_any_fn *done;
+    void *ctx;
+};
+
 /** Allocates `size` zeroed bytes that begin with a vault_job, and fills it. NULL: `done` was called
  *  (KW_E_NOMEM; KW_E_INPUT for a name, KW_E_NOT_FOUND for a version, that cannot exist). */
-void *vault_job_create(size_t size, struct vault *vault, struct gw_loop *loop,
-                       const char *vault_name, struct kw_span name, struct kw_span version,
-                       vault_key_fn *done, void *ctx);
+void *vault_job_create(size_t size, const struct vault_call *call);
 struct store_ref vault_job_ref(const struct vault_job *job);
-/** Calls `done` and frees the job. `key` stays the caller's. */
-void vault_job_end(struct vault_job *job, kw_status status, struct vault_key *key);
-/** Forgets what the cache has of the job's object. */
+/** Calls `done` and frees the job. `object` stays the caller's. */
+void vault_job_end(struct vault_job *job, kw_status status, struct vault_object *object);
+
+/* The job's object in the cache of its kind. */
+struct vault_cache *vault_job_cache(const struct vault_job *job);
+/** Notes the generation again: before the store is asked anew. */
+void vault_job_note(struct vault_job *job);
+/** Forgets what the cache has of it. */
 void vault_job_drop(const struct vault_job *job);
+
+/* --- calls of every kind; what they answer is said in keys.h ------------------------------------
+ */
+
+void vault_object_get(const struct vault_call *call);
+void vault_object_get_deleted(const struct vault_call *call);
+void vault_object_delete(const struct vault_call *call);
+void vault_object_recover(const struct vault_call *call);
+void vault_object_purge(const struct vault_call *call);
+
+struct vault_page_call {
+    const struct vault_kind *kind;
+    struct vault *vault;
+    struct gw_loop *loop;
+    const char *vault_name;
+    bool deleted;
+    const char *after; /* NULL: from the start */
+    unsigned limit;
+    vault_any_fn *done; /* called through kind->answer_page */
+    void *ctx;
+};
+void vault_object_list(const struct vault_page_call *call);
+void vault_object_versions(const struct vault_page_call *call, struct kw_span name);
+
+/** What a kind changes beside vault_change; `more` is the copy that the update took. */
+typedef kw_status vault_apply_fn(struct vault_object *object, const void *more);
+/** Read, change, write if it is still what was read; otherwise again. `apply` may be NULL; `more`
+ *  is copied, what it points to is not. */
+void vault_object_update(const struct vault_call *call, const struct vault_change *change,
+                         vault_apply_fn *apply, const void *more, size_t more_len);
+
+/** Stores a new object under its version: put, publish, answer. Takes over the reference. `created`
+ *  is that of its attributes. A job of vault_job_create whose structure may be larger. */
+void vault_job_put(struct vault_job *job, struct vault_object *object);
+
+/* --- keys ---------------------------------------------------------------------------------------
+ */
 
 /** Opens a row into a key; with `usable` also its pool half. */
 KW_MUST_CHECK kw_status vault_row_open(struct vault *vault, const char *vault_name,

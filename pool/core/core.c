@@ -137,7 +137,7 @@ static bool core_can(const struct pool_member *member, const struct pool_op *op)
 static void core_stats(struct pool_member *member, struct pool_member_stats *out)
 {
     /* the queues are shared: the implicit core shows them */
-    if (member->index == member->pool->member_count) {
+    if (member == pool_core(member->pool)) {
         out->queued = core_engine_waiting(member->impl);
     }
 }

@@ -83,6 +83,28 @@ static void stats(struct pool_member *member, struct pool_member_stats *out)
     pthread_mutex_unlock(&p11->lock);
 }
 
+/** Hosts are killed and reaped in the supervisor's own time: one that is stuck in a driver does not
+ *  keep it from the other members. */
+static bool retire(struct pool_member *member, int64_t now_ns, bool for_good)
+{
+    struct pool_p11 *p11 = member->impl;
+    bool gone = true;
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        if (p11->hosts[i].phase != POOL_P11_IDLE && p11->hosts[i].phase != POOL_P11_DYING) {
+            pool_p11_kill_host(p11, &p11->hosts[i], "the member leaves the group");
+        }
+    }
+    pool_p11_supervise(member, now_ns);
+    for (unsigned i = 0; i < p11->host_count; i++) {
+        gone = gone && p11->hosts[i].phase == POOL_P11_IDLE;
+    }
+    if (gone && for_good) {
+        /* who is joined under this name next is a new member */
+        (void)!pool_identity_remove(pool_config(member->pool)->state_dir, member->config.name);
+    }
+    return gone;
+}
+
 static kw_status command(struct pool_member *member, enum pool_command command)
 {
     struct pool_p11 *p11 = member->impl;
@@ -126,6 +148,7 @@ const struct pool_member_type pool_member_pkcs11 = {
     .can = can,
     .supervise = pool_p11_supervise,
     .stats = stats,
+    .retire = retire,
     .forget = pool_p11_forget,
     .command = command,
 };

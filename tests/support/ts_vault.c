@@ -101,7 +101,7 @@ kw_status ts_key_delete(struct ts_vault *tv, const char *name)
 kw_status ts_key_enable(struct ts_vault *tv, const char *name, const char *version, bool enabled)
 {
     struct ts_key_answer answer = {0};
-    struct vault_key_change change = {.has_enabled = true, .enabled = enabled};
+    struct vault_key_change change = {.common = {.has_enabled = true, .enabled = enabled}};
     vault_key_update(tv->vault, ts_loop_handle(tv->loop), "v", kw_span_str(name),
                      kw_span_str(version ? version : ""), &change, ts_key_take, &answer);
     return ts_key_finish(tv, &answer, NULL);

@@ -130,7 +130,7 @@ static inline void fake_answer(struct fake *fake, struct pool_op *op, enum fake_
             memset(op->lane.out.data, 0, op->lane.out.len);
         }
     }
-    pool_op_return(fake->member, op, POOL_VERDICT_DONE, NULL);
+    pool_op_return(op->serving, op, POOL_VERDICT_DONE, NULL);
 }
 
 static inline void fake_act(struct fake *fake, struct pool_op *op)
@@ -154,17 +154,17 @@ static inline void fake_act(struct fake *fake, struct pool_op *op)
         fake->held++;
         return;
     case FAKE_OTHER:
-        pool_op_return(fake->member, op, POOL_VERDICT_OTHER, "scripted");
+        pool_op_return(op->serving, op, POOL_VERDICT_OTHER, "scripted");
         return;
     case FAKE_OTHER_FREE:
-        pool_op_return(fake->member, op, POOL_VERDICT_OTHER_FREE, "scripted");
+        pool_op_return(op->serving, op, POOL_VERDICT_OTHER_FREE, "scripted");
         return;
     case FAKE_UNSUPPORTED:
-        pool_op_return(fake->member, op, POOL_VERDICT_UNSUPPORTED, "scripted");
+        pool_op_return(op->serving, op, POOL_VERDICT_UNSUPPORTED, "scripted");
         return;
     case FAKE_INPUT:
         op->lane.status = KW_E_CRYPTO;
-        pool_op_return(fake->member, op, POOL_VERDICT_DONE, NULL);
+        pool_op_return(op->serving, op, POOL_VERDICT_DONE, NULL);
         return;
     default:
         fake_answer(fake, op, script);
@@ -181,7 +181,7 @@ static inline void fake_release(struct fake *fake)
     while (op != NULL) {
         struct pool_op *next = op->next;
         if (atomic_load(&fake->script) == FAKE_HOLD) {
-            pool_op_return(fake->member, op, POOL_VERDICT_OTHER_FREE, "given up");
+            pool_op_return(op->serving, op, POOL_VERDICT_OTHER_FREE, "given up");
         } else {
             fake_act(fake, op);
         }

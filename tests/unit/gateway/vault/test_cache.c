@@ -9,17 +9,17 @@
 #include <pthread.h>
 
 #include "gateway/vault/cache.h"
-#include "gateway/vault/object.h"
+#include "gateway/vault/keys.h"
 #include "tests/support/ts_store.h"
 
-static struct vault_key *make(const char *name, unsigned version)
+static struct vault_object *make(const char *name, unsigned version)
 {
-    struct vault_key *key = vault_key_new("v", name, ts_version(version));
+    struct vault_object *key = vault_object_new(&vault_key_kind, "v", name, ts_version(version));
     assert_non_null(key);
     return key;
 }
 
-static struct vault_key *peek(struct vault_cache *cache, const char *name, const char *version)
+static struct vault_object *peek(struct vault_cache *cache, const char *name, const char *version)
 {
     return vault_cache_peek(cache, "v", kw_span_str(name), kw_span_str(version));
 }
@@ -30,11 +30,11 @@ static uint64_t generation(struct vault_cache *cache, const char *name)
 }
 
 static bool holds(struct vault_cache *cache, const char *name, const char *version,
-                  const struct vault_key *key)
+                  const struct vault_object *key)
 {
-    struct vault_key *found = peek(cache, name, version);
+    struct vault_object *found = peek(cache, name, version);
     bool same = found == key;
-    vault_key_unref(found);
+    vault_object_unref(found);
     return same;
 }
 
@@ -56,7 +56,7 @@ static int teardown(void **state)
 static void test_fill_and_peek(void **state)
 {
     struct vault_cache *cache = *state;
-    struct vault_key *one = make("Name", 1), *two = make("Name", 2);
+    struct vault_object *one = make("Name", 1), *two = make("Name", 2);
     vault_cache_fill(cache, one, false, generation(cache, "name"));
     assert_true(holds(cache, "NAME", ts_version(1), one));
     assert_true(holds(cache, "name", "", NULL)); /* the newest is not known yet */
@@ -68,8 +68,8 @@ static void test_fill_and_peek(void **state)
     assert_true(holds(cache, "name", "1", NULL));
     assert_null(vault_cache_peek(cache, "V2", kw_span_str("name"), kw_span_str("")));
     assert_int_equal(vault_cache_count(cache), 2);
-    vault_key_unref(one);
-    vault_key_unref(two);
+    vault_object_unref(one);
+    vault_object_unref(two);
     vault_cache_drop(cache, "V", kw_span_str("nAME"));
     assert_int_equal(vault_cache_count(cache), 0);
 }
@@ -77,71 +77,71 @@ static void test_fill_and_peek(void **state)
 static void test_replace_keeps_newest(void **state)
 {
     struct vault_cache *cache = *state;
-    struct vault_key *old = make("n", 1), *new = make("n", 1);
+    struct vault_object *old = make("n", 1), *new = make("n", 1);
     vault_cache_publish(cache, old, true, generation(cache, "n"));
     vault_cache_publish(cache, new, false, generation(cache, "n"));
     assert_true(holds(cache, "n", "", new));
     assert_true(holds(cache, "n", ts_version(1), new));
     assert_int_equal(vault_cache_count(cache), 1);
-    vault_key_unref(old);
-    vault_key_unref(new);
+    vault_object_unref(old);
+    vault_object_unref(new);
 }
 
 static void test_late_fill_is_dropped(void **state)
 {
     struct vault_cache *cache = *state;
-    struct vault_key *stale = make("n", 1);
+    struct vault_object *stale = make("n", 1);
     uint64_t before = generation(cache, "n");
     vault_cache_drop(cache, "v", kw_span_str("n")); /* a delete was acknowledged meanwhile */
     vault_cache_fill(cache, stale, true, before);
     assert_true(holds(cache, "n", "", NULL));
 
     /* a change was published meanwhile: the fill must not replace it */
-    struct vault_key *changed = make("n", 1);
+    struct vault_object *changed = make("n", 1);
     before = generation(cache, "n");
     vault_cache_publish(cache, changed, true, before);
     vault_cache_fill(cache, stale, true, before);
     assert_true(holds(cache, "n", "", changed));
-    vault_key_unref(changed);
-    vault_key_unref(stale);
+    vault_object_unref(changed);
+    vault_object_unref(stale);
 }
 
 static void test_racing_publishes_leave_nothing(void **state)
 {
     struct vault_cache *cache = *state;
-    struct vault_key *a = make("n", 1), *b = make("n", 1);
+    struct vault_object *a = make("n", 1), *b = make("n", 1);
     uint64_t before = generation(cache, "n");
     vault_cache_publish(cache, b, true, before);
     vault_cache_publish(cache, a, true, before); /* which was committed first is not known */
     assert_true(holds(cache, "n", "", NULL));
     assert_true(holds(cache, "n", ts_version(1), NULL));
-    vault_key_unref(a);
-    vault_key_unref(b);
+    vault_object_unref(a);
+    vault_object_unref(b);
 }
 
 static void test_bounded(void **state)
 {
     struct vault_cache *cache = *state;
-    struct vault_key *hot = make("hot", 1);
+    struct vault_object *hot = make("hot", 1);
     vault_cache_fill(cache, hot, true, generation(cache, "hot"));
     for (unsigned i = 0; i < 5000; i++) {
         char name[16];
         snprintf(name, sizeof name, "n%u", i);
-        struct vault_key *key = make(name, 1);
+        struct vault_object *key = make(name, 1);
         vault_cache_fill(cache, key, true, generation(cache, name));
-        vault_key_unref(key);
+        vault_object_unref(key);
         assert_true(holds(cache, "hot", "", hot)); /* used all the time: stays */
     }
     assert_true(vault_cache_count(cache) <= 640 + 64);
     /* one object with very many versions does not fill it either, and keeps its newest */
     for (unsigned i = 2; i < 500; i++) {
-        struct vault_key *key = make("hot", i);
+        struct vault_object *key = make("hot", i);
         vault_cache_fill(cache, key, false, generation(cache, "hot"));
-        vault_key_unref(key);
+        vault_object_unref(key);
     }
     assert_true(holds(cache, "hot", "", hot));
     assert_true(vault_cache_count(cache) <= 640 + 64);
-    vault_key_unref(hot);
+    vault_object_unref(hot);
 }
 
 /* --- the race ----------------------------------------------------------------------------------
@@ -159,9 +159,9 @@ struct race {
     _Atomic unsigned long hits, stale;
 };
 
-static struct vault_key *state_of(int64_t state)
+static struct vault_object *state_of(int64_t state)
 {
-    struct vault_key *key = vault_key_new("v", "race", ts_version(1));
+    struct vault_object *key = vault_object_new(&vault_key_kind, "v", "race", ts_version(1));
     if (!key)
         abort();
     key->attributes.nbf = state;
@@ -197,9 +197,9 @@ static void *change_it(void *arg)
         if (rand_r(&seed) % 3 == 0) {
             vault_cache_drop(race->cache, "v", kw_span_str("race"));
         } else {
-            struct vault_key *key = state_of(state);
+            struct vault_object *key = state_of(state);
             vault_cache_publish(race->cache, key, true, noted);
-            vault_key_unref(key);
+            vault_object_unref(key);
         }
         raise_acked(race, state);
         dawdle(&seed);
@@ -213,12 +213,12 @@ static void *read_it(void *arg)
     unsigned seed = (unsigned)(uintptr_t)&seed;
     while (!atomic_load(&race->stop)) {
         int64_t acked = atomic_load(&race->acked);
-        struct vault_key *key = peek(race->cache, "race", "");
+        struct vault_object *key = peek(race->cache, "race", "");
         if (key) {
             atomic_fetch_add(&race->hits, 1);
             if (key->attributes.nbf < acked)
                 atomic_fetch_add(&race->stale, 1);
-            vault_key_unref(key);
+            vault_object_unref(key);
             continue;
         }
         uint64_t noted = generation(race->cache, "race");
@@ -228,7 +228,7 @@ static void *read_it(void *arg)
         dawdle(&seed);
         key = state_of(state);
         vault_cache_fill(race->cache, key, true, noted);
-        vault_key_unref(key);
+        vault_object_unref(key);
     }
     return NULL;
 }

@@ -36,7 +36,7 @@ static void sql(struct ts_vault *tv, const char *text)
 
 static void forget(struct ts_vault *tv, const char *name)
 {
-    vault_cache_drop(tv->vault->cache, "v", kw_span_str(name));
+    vault_cache_drop(tv->vault->caches[STORE_KEY], "v", kw_span_str(name));
 }
 
 static bool op_ended;
@@ -177,7 +177,7 @@ static void test_update(void **state)
     struct ts_vault *tv = *state;
     struct vault_key *one = NULL, *two = NULL, *got = NULL;
     struct vault_tag tag = {"a", "b"};
-    struct vault_key_change change = {.has_tags = true, .tags = &tag, .tag_count = 1};
+    struct vault_key_change change = {.common = {.has_tags = true, .tags = &tag, .tag_count = 1}};
     struct ts_key_answer answer = {0};
     assert_int_equal(ts_key_enable(tv, "k", NULL, false), KW_E_NOT_FOUND);
     assert_int_equal(ts_key_create(tv, "k", KW_KTY_OCT, &one), KW_OK);
@@ -213,9 +213,9 @@ static void test_concurrent_updates(void **state)
     struct ts_key_answer answers[3] = {0};
     struct vault_tag tag = {"a", "b"};
     struct vault_key_change changes[3] = {
-        {.has_enabled = true, .enabled = false},
-        {.has_exp = true, .exp = 77},
-        {.has_tags = true, .tags = &tag, .tag_count = 1},
+        {.common = {.has_enabled = true, .enabled = false}},
+        {.common = {.has_exp = true, .exp = 77}},
+        {.common = {.has_tags = true, .tags = &tag, .tag_count = 1}},
     };
     struct vault_key *got = NULL;
     assert_int_equal(ts_key_create(tv, "k", KW_KTY_OCT, NULL), KW_OK);

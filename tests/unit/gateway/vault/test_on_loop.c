@@ -62,7 +62,7 @@ static void on_updated(void *ctx, kw_status status, struct vault_key *key)
 static void on_created(void *ctx, kw_status status, struct vault_key *key)
 {
     struct client *client = ctx;
-    struct vault_key_change change = {.has_enabled = true, .enabled = false};
+    struct vault_key_change change = {.common = {.has_enabled = true, .enabled = false}};
     if (status != KW_OK) {
         client->failed++;
         finish(client);

@@ -93,8 +93,8 @@ static void test_everything_comes_back(void **state)
     text[VAULT_TAG_TEXT_MAX] = '\0';
     for (size_t i = 0; i <= VAULT_MAX_TAGS; i++)
         tags[i] = (struct vault_tag){text, text};
-    assert_int_equal(vault_key_set_tags(key, tags, VAULT_MAX_TAGS + 1), KW_E_INPUT);
-    assert_int_equal(vault_key_set_tags(key, tags, VAULT_MAX_TAGS), KW_OK);
+    assert_int_equal(vault_object_set_tags(&key->object, tags, VAULT_MAX_TAGS + 1), KW_E_INPUT);
+    assert_int_equal(vault_object_set_tags(&key->object, tags, VAULT_MAX_TAGS), KW_OK);
     key->blob_len = KC_BLOB_MAX;
     key->blob = malloc(KC_BLOB_MAX);
     memset(key->blob, 0x5a, KC_BLOB_MAX);
@@ -121,7 +121,7 @@ static void test_everything_comes_back(void **state)
     key->tags = NULL;
     text[VAULT_TAG_TEXT_MAX] = 'x';
     text[VAULT_TAG_TEXT_MAX + 1] = '\0';
-    assert_int_equal(vault_key_set_tags(key, tags, 1), KW_OK);
+    assert_int_equal(vault_object_set_tags(&key->object, tags, 1), KW_OK);
     assert_int_equal(vault_record_seal(domain, key, &pub, &sealed, &len), KW_E_INPUT);
     vault_key_unref(key);
 }
