@@ -127,10 +127,11 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "the key cache cannot be made (%s)", kw_status_name(status));
         return status;
     }
-    app->site = (struct gw_site){.name = "default",
-                                 .vault = app->vault,
-                                 .managed_hsm = true,
-                                 .retention_days = VAULT_RETENTION_DEFAULT};
+    app->sites = gw_sites_create(config, app->vault);
+    if (!app->sites) {
+        snprintf(error, error_len, "out of memory");
+        return KW_E_NOMEM;
+    }
     KW_TRY(build_transfers(app, error, error_len));
     KW_TRY(build_auth(app, error, error_len));
     app->rate = gw_rate_create(config->limits.rate);
@@ -217,6 +218,7 @@ void gw_app_destroy(struct gw_app *app)
     gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
     vault_transfers_destroy(app->transfers);
+    gw_sites_destroy(app->sites);
     if (app->vault)
         vault_destroy(app->vault);
     pool_destroy(app->pool);

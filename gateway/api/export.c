@@ -133,44 +133,12 @@ static struct vault_transfers *transfers_of(const struct gw_request *req)
 /* The first path parameter, NUL-terminated; what is too long for an id names none. */
 static void id_of(const struct gw_request *req, char id[VAULT_TRANSFER_ID_LEN + 1])
 {
-    size_t len = req->params[0].len <= VAULT_TRANSFER_ID_LEN ? req->params[0].len : 0;
-    memcpy(id, req->params[0].data, len);
+    size_t len = req->param_count > 0 ? req->params[0].len : 0;
+    if (len > VAULT_TRANSFER_ID_LEN)
+        len = 0;
+    if (len > 0)
+        memcpy(id, req->params[0].data, len);
     id[len] = '\0';
-}
-
-void gw_export_start(struct gw_request *req)
-{
-    struct vault_transfer_info info;
-    kw_status status =
-        vault_export_start(transfers_of(req), req->loop, gw_site_of(req)->name, &info);
-    reply(req, 202, status, &info);
-}
-
-void gw_import_start(struct gw_request *req)
-{
-    struct vault_transfer_info info;
-    struct gw_fault fault;
-    bool verify = false, present, ok = true;
-    if (req->body.len > 0) {
-        json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
-        ok = root && gw_json_bool(root, "verify", &verify, &present, &fault);
-        json_decref(root);
-    }
-    if (ok)
-        reply(req, 202, vault_import_start(transfers_of(req), gw_site_of(req)->name, verify, &info),
-              &info);
-    else
-        gw_reply_fault(req, &fault);
-}
-
-void gw_import_commit(struct gw_request *req)
-{
-    struct vault_transfer_info info;
-    char id[VAULT_TRANSFER_ID_LEN + 1];
-    id_of(req, id);
-    reply(req, 202,
-          vault_import_commit(transfers_of(req), req->loop, gw_site_of(req)->name, id, &info),
-          &info);
 }
 
 void gw_transfer_get(struct gw_request *req)
@@ -181,23 +149,14 @@ void gw_transfer_get(struct gw_request *req)
     reply(req, 200, vault_transfer_get(transfers_of(req), gw_site_of(req)->name, id, &info), &info);
 }
 
-void gw_transfer_drop(struct gw_request *req)
-{
-    char id[VAULT_TRANSFER_ID_LEN + 1];
-    id_of(req, id);
-    kw_status status = vault_transfer_drop(transfers_of(req), gw_site_of(req)->name, id);
-    if (status == KW_OK)
-        gw_reply(req, 204, NULL, NULL, 0);
-    else
-        reply_fault(req, status);
-}
-
-/* --- pieces ------------------------------------------------------------------------------------
+/* --- what touches files, aside -----------------------------------------------------------------
  */
 
 /* In the request's arena; the request is held while the file is worked on. */
 struct piece {
     struct gw_request *req;
+    int http; /* of success */
+    bool verify;
     struct vault_transfers *transfers;
     const char *vault;
     char id[VAULT_TRANSFER_ID_LEN + 1];
@@ -249,6 +208,84 @@ static void run_piece(struct gw_request *req, void (*work)(void *), void (*done)
     gw_request_unref(req);
 }
 
+static void answer(void *ctx)
+{
+    struct piece *piece = ctx;
+    struct gw_request *req = piece->req;
+    if (piece->status == KW_OK && piece->http == 204)
+        gw_reply(req, 204, NULL, NULL, 0);
+    else
+        reply(req, piece->http, piece->status, &piece->info);
+    gw_request_unref(req);
+}
+
+static void start_export(void *ctx)
+{
+    struct piece *piece = ctx;
+    piece->http = 202;
+    piece->status =
+        vault_export_start(piece->transfers, piece->req->loop, piece->vault, &piece->info);
+}
+
+void gw_export_start(struct gw_request *req)
+{
+    run_piece(req, start_export, answer, 0);
+}
+
+static void start_import(void *ctx)
+{
+    struct piece *piece = ctx;
+    piece->http = 202;
+    piece->status = vault_import_start(piece->transfers, piece->vault, piece->verify, &piece->info);
+}
+
+static void start_verify(void *ctx)
+{
+    struct piece *piece = ctx;
+    piece->verify = true;
+    start_import(piece);
+}
+
+void gw_import_start(struct gw_request *req)
+{
+    struct gw_fault fault;
+    bool verify = false, present, ok = true;
+    if (req->body.len > 0) {
+        json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
+        ok = root && gw_json_bool(root, "verify", &verify, &present, &fault);
+        json_decref(root);
+    }
+    if (ok)
+        run_piece(req, verify ? start_verify : start_import, answer, 0);
+    else
+        gw_reply_fault(req, &fault);
+}
+
+static void commit(void *ctx)
+{
+    struct piece *piece = ctx;
+    piece->http = 202;
+    piece->status = vault_import_commit(piece->transfers, piece->req->loop, piece->vault, piece->id,
+                                        &piece->info);
+}
+
+void gw_import_commit(struct gw_request *req)
+{
+    run_piece(req, commit, answer, 0);
+}
+
+static void drop(void *ctx)
+{
+    struct piece *piece = ctx;
+    piece->http = 204;
+    piece->status = vault_transfer_drop(piece->transfers, piece->vault, piece->id);
+}
+
+void gw_transfer_drop(struct gw_request *req)
+{
+    run_piece(req, drop, answer, 0);
+}
+
 static void read_piece(void *ctx)
 {
     struct piece *piece = ctx;
@@ -280,18 +317,12 @@ void gw_export_data(struct gw_request *req)
 static void write_piece(void *ctx)
 {
     struct piece *piece = ctx;
+    piece->http = 200;
     piece->status = vault_import_write(piece->transfers, piece->vault, piece->id, piece->offset,
                                        kw_buf_span(&piece->req->body), &piece->info);
 }
 
-static void piece_written(void *ctx)
-{
-    struct piece *piece = ctx;
-    reply(piece->req, 200, piece->status, &piece->info);
-    gw_request_unref(piece->req);
-}
-
 void gw_import_data(struct gw_request *req)
 {
-    run_piece(req, write_piece, piece_written, 0);
+    run_piece(req, write_piece, answer, 0);
 }

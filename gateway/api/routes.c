@@ -14,6 +14,8 @@
 #define SECRETS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .kind = STORE_SECRET, \
      .action = action_}
+#define HSM(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
@@ -59,7 +61,7 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_PUT,    "/keys/{}/rotationpolicy", "keys_policy_set",  gw_keys_set_policy,   "keys/write/action"),
     KEYS(GW_POST,   "/keys/{}/{?}/release",    "keys_release",     gw_keys_release,      "keys/release/action"),
     KEYS(GW_GET,    "/keys/{}/{?}/attestation", "keys_attestation", gw_keys_attestation, "keys/read/action"),
-    KEYS(GW_POST,   "/rng",                    "rng",              gw_rng,               "rng/action"),
+    HSM(GW_POST,    "/rng",                    "rng",              gw_rng,               "rng/action"),
 
     SECRETS(GW_PUT,    "/secrets/{}",                "secrets_set",         gw_secrets_set,          "secrets/setSecret/action"),
     SECRETS(GW_GET,    "/secrets/{}/{?}",            "secrets_get",         gw_secrets_get,          "secrets/getSecret/action"),

@@ -65,14 +65,29 @@ void gw_secrets_set(struct gw_request *req)
 /* --- get ---------------------------------------------------------------------------------------
  */
 
+/* May it be given out now, in the form that is asked for? A certificate's secret is given out as
+ * its policy says; other secrets have one form only, and the parameter says nothing of them. */
+static bool check_get(struct gw_request *req, const struct vault_secret *secret,
+                      struct gw_fault *fault)
+{
+    const char *why = NULL;
+    struct kw_span wanted;
+    if (vault_secret_permits_get(secret, kw_wall_s(), &why) != KW_OK)
+        return gw_fault_set(fault, 403, "Forbidden", why,
+                            "Operation get is not allowed on a %s secret.",
+                            secret->attributes.enabled ? "not yet valid" : "disabled");
+    if (secret->managed && gw_query_get(req, "outContentType", &wanted) &&
+        !kw_span_equal(wanted, kw_span_of(secret->content_type, secret->content_type_len)))
+        return gw_fault_bad(fault, "The query parameter 'outContentType' must be the content type "
+                                   "of the certificate's policy: this service does not convert.");
+    return true;
+}
+
 static void reply_get(void *ctx, kw_status status, struct vault_secret *secret)
 {
     struct gw_request *req = ctx;
     struct gw_fault fault;
-    const char *why = NULL;
-    if (status == KW_OK && vault_secret_permits_get(secret, kw_wall_s(), &why) != KW_OK) {
-        gw_fault_set(&fault, 403, "Forbidden", why, "Operation get is not allowed on a %s secret.",
-                     secret->attributes.enabled ? "not yet valid" : "disabled");
+    if (status == KW_OK && !check_get(req, secret, &fault)) {
         gw_reply_fault(req, &fault);
         gw_request_unref(req);
         return;

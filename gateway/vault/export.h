@@ -86,11 +86,11 @@ KW_MUST_CHECK kw_status vault_transfer_get(struct vault_transfers *transfers,
 KW_MUST_CHECK kw_status vault_transfer_drop(struct vault_transfers *transfers,
                                             const char *vault_name, const char *id);
 
-/** (file) Up to `len` bytes of an export from `offset`; `*got` 0: nothing more is there (yet). */
+/** Up to `len` bytes of an export from `offset`; `*got` 0: nothing more is there (yet). */
 KW_MUST_CHECK kw_status vault_export_read(struct vault_transfers *transfers, const char *vault_name,
                                           const char *id, uint64_t offset, uint8_t *out, size_t len,
                                           size_t *got);
-/** (file) A piece at `offset`, which must not be behind the end of what is there: pieces may come
+/** A piece at `offset`, which must not be behind the end of what is there: pieces may come
  *  again. KW_E_INPUT for a gap, KW_E_CONFLICT when it is not RECEIVING, KW_E_TOO_LARGE. */
 KW_MUST_CHECK kw_status vault_import_write(struct vault_transfers *transfers,
                                            const char *vault_name, const char *id, uint64_t offset,

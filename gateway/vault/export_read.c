@@ -313,6 +313,18 @@ static kw_status store_all(struct importing *m)
     return status;
 }
 
+static kw_status note_digest(struct importing *m)
+{
+    struct transfer *t = m->t;
+    uint8_t digest[32];
+    if (EVP_DigestFinal_ex(m->digest, digest, NULL) != 1)
+        return KW_E_INTERNAL;
+    pthread_mutex_lock(&t->all->lock);
+    memcpy(t->info.digest, digest, sizeof digest);
+    pthread_mutex_unlock(&t->all->lock);
+    return KW_OK;
+}
+
 kw_status transfer_import(struct transfer *t, bool verify_only)
 {
     struct importing *m = calloc(1, sizeof *m);
@@ -324,8 +336,8 @@ kw_status transfer_import(struct transfer *t, bool verify_only)
         m->digest && EVP_DigestInit_ex(m->digest, EVP_sha256(), NULL) == 1 ? KW_OK : KW_E_NOMEM;
     if (status == KW_OK)
         status = check_all(m, verify_only);
-    if (status == KW_OK && EVP_DigestFinal_ex(m->digest, t->info.digest, NULL) != 1)
-        status = KW_E_INTERNAL;
+    if (status == KW_OK)
+        status = note_digest(m);
     EVP_MD_CTX_free(m->digest);
     m->digest = NULL;
     store_cursor_close(m->cursor);
