@@ -92,6 +92,9 @@ const struct gw_route gw_routes[] = {
     ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
 
     CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    CONTROL(GW_GET,  "/keys",                 "control_keys",   gw_admin_keys,   "control/read"),
+    CONTROL(GW_GET,  "/tokens/keys",          "control_tokens", gw_admin_token_keys, "control/read"),
+    CONTROL(GW_POST, "/keys/{}/adopt",        "control_adopt",  gw_admin_adopt,  "control/key"),
     CONTROL(GW_POST, "/members/{}/probe",     "control_probe",  gw_admin_probe,  "control/member"),
     CONTROL(GW_POST, "/members/{}/recover",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),

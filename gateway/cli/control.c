@@ -12,12 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RESPONSE_MAX (4u << 20)
+#define RESPONSE_MAX (64u << 20)
+#define SECONDS      10
 
-static int open_socket(const char *path, char *error, size_t error_len)
+static int open_socket(const char *path, unsigned seconds, char *error, size_t error_len)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval limit = {.tv_sec = 10};
+    const struct timeval limit = {.tv_sec = (time_t)seconds};
     if (strlen(path) >= sizeof address.sun_path) {
         snprintf(error, error_len, "%s: the path is too long for a Unix socket", path);
         return -1;
@@ -55,11 +56,12 @@ static bool send_all(int fd, const char *data, size_t len)
 static bool send_request(int fd, const struct cli_exchange *exchange)
 {
     char head[512];
-    int len = snprintf(head, sizeof head,
-                       "%s %s HTTP/1.1\r\nhost: %s\r\ncontent-length: %zu\r\n"
-                       "connection: close\r\n\r\n",
-                       exchange->method, exchange->path,
-                       exchange->host ? exchange->host : "localhost", exchange->body_len);
+    int len =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nhost: %s\r\n%scontent-length: %zu\r\n"
+                 "connection: close\r\n\r\n",
+                 exchange->method, exchange->path, exchange->host ? exchange->host : "localhost",
+                 exchange->json ? "content-type: application/json\r\n" : "", exchange->body_len);
     if (len < 0 || (size_t)len >= sizeof head)
         return false;
     return send_all(fd, head, (size_t)len) && send_all(fd, exchange->body, exchange->body_len);
@@ -196,7 +198,8 @@ kw_status cli_control_parse(const char *response, size_t len, int *http_status, 
 kw_status cli_exchange(const char *socket_path, struct cli_exchange *exchange, char *error,
                        size_t error_len)
 {
-    int fd = open_socket(socket_path, error, error_len);
+    int fd =
+        open_socket(socket_path, exchange->seconds ? exchange->seconds : SECONDS, error, error_len);
     exchange->answer = NULL;
     if (fd < 0)
         return KW_E_UNAVAILABLE;
@@ -215,7 +218,20 @@ kw_status cli_exchange(const char *socket_path, struct cli_exchange *exchange, c
 kw_status cli_control(const char *socket_path, const char *method, const char *path,
                       int *http_status, char **body, char *error, size_t error_len)
 {
-    struct cli_exchange exchange = {.method = method, .path = path};
+    return cli_control_send(socket_path, method, path, NULL, SECONDS, http_status, body, error,
+                            error_len);
+}
+
+kw_status cli_control_send(const char *socket_path, const char *method, const char *path,
+                           const char *json, unsigned seconds, int *http_status, char **body,
+                           char *error, size_t error_len)
+{
+    struct cli_exchange exchange = {.method = method,
+                                    .path = path,
+                                    .json = json != NULL,
+                                    .body = json,
+                                    .body_len = json ? strlen(json) : 0,
+                                    .seconds = seconds};
     KW_TRY(cli_exchange(socket_path, &exchange, error, error_len));
     *http_status = exchange.status;
     *body = exchange.answer;
