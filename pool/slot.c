@@ -308,6 +308,19 @@ struct pool_member *pool_slot_find(struct pool *pool, const char *name, bool hei
     return NULL;
 }
 
+struct pool_member *pool_next_of_kind(const struct pool_member *member,
+                                      const struct pool_member *after)
+{
+    struct pool *pool = member->pool;
+    for (unsigned i = after == NULL ? 0 : after->index + 1; i < pool->member_count; i++) {
+        struct pool_member *next = &pool->members[i];
+        if (pool_slot_runs(next) && next->type == member->type) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
 static bool is_well(const struct pool_member *member)
 {
     enum pool_health health = pool_member_health(member);

@@ -105,10 +105,20 @@ void pool_remote_opened(struct pool_remote *remote)
     pthread_mutex_unlock(&remote->lock);
 }
 
-void pool_remote_refused(struct pool_remote *remote, const char *why)
+void pool_remote_refused(struct pool_remote_conn *conn, const char *why)
 {
+    struct pool_remote *remote = conn->link->remote;
     struct pool_member *member = remote->member;
     pthread_mutex_lock(&remote->lock);
+    if (conn->token_generation != remote->token_generation) {
+        pthread_mutex_unlock(&remote->lock);
+        if (conn->state == POOL_REMOTE_PROBING) {
+            pool_remote_conn_fail(conn, "its token was replaced while it was opened");
+        } else {
+            pool_remote_conn_drain(conn);
+        }
+        return;
+    }
     bool first = pool_member_health(member) != POOL_HEALTH_AUTH_FAILED;
     pool_member_transition(member, POOL_EV_LOGIN_REFUSED, why);
     pthread_mutex_unlock(&remote->lock);
@@ -186,6 +196,10 @@ static const char *read_token(struct pool_remote *remote)
             remote->token_ctime_ns = KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec;
             remote->token_inode = st.st_ino;
             pthread_mutex_lock(&remote->lock);
+            if (remote->token.len != token.len ||
+                !kw_ct_equal(remote->token.data, token.data, token.len)) {
+                remote->token_generation++;
+            }
             kw_secret_clear(&remote->token);
             remote->token = token;
             pthread_mutex_unlock(&remote->lock);
