@@ -44,8 +44,10 @@ static const struct cli_command commands[] = {
      "keyward member remove NAME [--force] [-c FILE]\n"
      "keyward member recover|drain|activate|replace|sync|zeroize NAME [-c FILE | --data DIR]",
      "Shows the members of the group, or acts on one: add (join the member that was written into\n"
-     "the configuration file, and wait until it serves; a member whose settings were changed there\n"
-     "takes them over), remove (let the member leave that was taken out of the file, once its work\n"
+     "the configuration file, and wait until it serves; a member whose settings were changed "
+     "there\n"
+     "takes them over), remove (let the member leave that was taken out of the file, once its "
+     "work\n"
      "is done; --force: also the last one that serves), recover (try again at once, also after a\n"
      "refused PIN), drain (no new work), activate (take work again), replace (join the token that\n"
      "is there now in the place of the one that was joined before: another serial number or "

@@ -448,6 +448,35 @@ class Faults(unittest.TestCase):
                 row = self.front.until(name, health="down", reason=reason)
                 self.assertFalse(row["serving"])
 
+    def test_doctor_names_them_too(self):
+        done = subprocess.run([self.front.binary, "doctor", "-c", str(self.front.config), "--json"],
+                              capture_output=True, text=True, timeout=120, env=self.front.tokens.environment)
+        found = json.loads(done.stdout)["findings"]
+
+        def chain(name):
+            rows = [f for f in found if f["subject"] == f"member {name}" and
+                    f["step"] in ("dns", "tcp", "tls", "certificate", "token")]
+            self.assertEqual(["dns", "tcp", "tls", "certificate", "token"], [f["step"] for f in rows], found)
+            return {f["step"]: f for f in rows}
+
+        for name, step, owner, seen in (("unknown-ca", "tls", "config", "unknown CA"), ("expired", "tls", "device", "expired"),
+                                        ("other-name", "tls", "config", "host name mismatch"),
+                                        ("no-h2", "tls", "device", "TLS: "), ("refuses", "tcp", "network", "refused"),
+                                        ("no-name", "dns", "network", "nowhere.invalid has no address")):
+            with self.subTest(name):
+                rows = chain(name)
+                self.assertEqual(("fail", owner), (rows[step]["result"], rows[step]["owner"]), rows)
+                self.assertIn(seen, rows[step]["seen"])
+                self.assertTrue(rows[step]["next"])
+                order = list(rows)
+                for before in order[:order.index(step)]:
+                    self.assertEqual("ok", rows[before]["result"], rows)
+                for after in order[order.index(step) + 1:-1]:
+                    self.assertEqual("skip", rows[after]["result"], rows)
+        rows = chain("busy")
+        self.assertEqual(["ok", "ok", "ok", "warn", "ok"], [f["result"] for f in rows.values()])
+        self.assertRegex(rows["certificate"]["seen"], r"^ends in (19|20) days; issued by /CN=test CA")
+
     def test_no_right_is_named_and_not_tried_again(self):
         self.front.until("forbids", health="auth_failed", reason="HTTP 403")
         count = self.endpoints["forbids"].connections
