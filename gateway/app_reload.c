@@ -233,6 +233,7 @@ static void reload(struct gw_app *app)
     else if (!error[0] && !tokens)
         snprintf(error, sizeof error, "tokens were not reloaded; see the log");
     keep_state(app, fresh ? restart.text : NULL, error);
+    gw_metrics_reload(app->metrics, !error[0], app->reload.restart[0] != '\0');
     gw_config_free(fresh);
     gw_log(GW_LOG_INFO, "reload done", NULL);
 }

@@ -63,6 +63,11 @@ class Changing(Group):
             time.sleep(0.05)
         return self.members()
 
+    def reload_metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as r:
+            rows = dict(line.rsplit(" ", 1) for line in r.read().decode().splitlines() if line[:1] != "#")
+        return [rows["keyward_reload_ok"], rows["keyward_restart_needed"]]
+
     def lines(self, message):
         found = []
         for line in self.log().splitlines():
@@ -151,7 +156,7 @@ class UnderLoad(unittest.TestCase):
         server.reload()
         server.await_members(lambda m: m["hsm-b"]["host_pid"] not in (0, pid) and m["hsm-b"]["serving"] and
                              m["hsm-b"]["reason"] == "")
-        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+        server.await_members(lambda m: not os.path.exists(f"/proc/{pid}"))
         # settings that need none: role and credential change in place
         pids = {n: server.host_pid(n) for n in ("hsm-b", "hsm-c")}
         other_pin = server.folder / "other-pin"
@@ -176,9 +181,11 @@ class UnderLoad(unittest.TestCase):
                          {n: m["state"] for n, m in server.members().items()})
         self.assertIn("sessions: found 999", server.status()["reload"]["error"])
         self.assertIn("sessions: found 999", server.cli("status", "-c", str(server.config)))
+        self.assertEqual(["0", "0"], server.reload_metrics())
         server.config.write_text(text)
         server.reload()
         self.assertEqual("", server.status()["reload"]["error"])
+        self.assertEqual(["1", "0"], server.reload_metrics())
         self.clean(load.end())
 
     def test_the_last_one(self):
@@ -289,6 +296,7 @@ class Limits(unittest.TestCase):
             server.reload()
             self.assertEqual(200, server.get("/keys/k").status)
             self.assertEqual("loops", server.status()["reload"]["restart_needed"])
+            self.assertEqual(["1", "1"], server.reload_metrics())
             other.write_text('{"tokens":[]}\n')
             server.reload()
             self.assertEqual(401, server.get("/keys/k").status)

@@ -474,6 +474,8 @@ static void role_and_priority_change_in_place(void **state)
     AWAIT(pool->members[0].priority == 2 &&
           pool_member_role(&pool->members[1]) == POOL_ROLE_STANDBY);
     assert_int_equal(retired, 0);
+    assert_string_equal(stats()->members[0].sense, "active (priority 2)");
+    assert_string_equal(stats()->members[1].sense, "standby");
     /* the nearest one that is well, then the far one, then the standby, then who is suspect */
     static const struct {
         unsigned falls;
