@@ -220,6 +220,12 @@ static inline void fake_detach(struct pool_member *member, struct pool_port *por
         atomic_store(&fake->script, FAKE_HOLD);
         fake_release(fake);
     }
+    struct fake_link *gathered = link;
+    while (gathered->first != NULL) { /* submitted in this turn, not flushed yet */
+        struct pool_op *op = gathered->first;
+        gathered->first = op->next;
+        pool_op_return(op->serving, op, POOL_VERDICT_OTHER_FREE, "detached");
+    }
     free(link);
 }
 
