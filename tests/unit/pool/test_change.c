@@ -219,11 +219,8 @@ static void drawing_and_table_are_equal(void **state)
     (void)state;
     int drawn[POOL_SLOT_STATES][POOL_SLOT_EVENTS];
     memset(drawn, -1, sizeof drawn);
-    char path[512] = __FILE__, line[512];
-    char *root = strstr(path, "tests/unit/pool/");
-    assert_non_null(root);
-    snprintf(root, sizeof path - (size_t)(root - path), "deploy/states/slot.dot");
-    FILE *file = fopen(path, "r");
+    char line[512];
+    FILE *file = fopen(KW_STATES "/slot.dot", "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file) != NULL) {
         char from[32], to[32], label[64];
