@@ -31,6 +31,36 @@ static void destroy(struct pool_member *member)
     member->impl = NULL;
 }
 
+/* True when the file of `ca` is another one than at the last look. */
+static bool note_ca(struct pool_remote *remote)
+{
+    const char *ca = remote->member->config.ca;
+    struct stat st;
+    if (ca == NULL || stat(ca, &st) != 0) {
+        return false;
+    }
+    int64_t ctime_ns = KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec;
+    bool changed = ctime_ns != remote->ca_ctime_ns || st.st_ino != remote->ca_inode;
+    remote->ca_ctime_ns = ctime_ns;
+    remote->ca_inode = st.st_ino;
+    return changed;
+}
+
+/* Before each connection: a CA that was renewed is used without a restart. What cannot be read
+ * changes nothing. */
+static void look_at_ca(struct pool_remote *remote)
+{
+    SSL_CTX *fresh = NULL;
+    if (!note_ca(remote) || pool_remote_tls_create(&fresh, remote->member->config.ca) != KW_OK) {
+        return;
+    }
+    pthread_mutex_lock(&remote->lock);
+    SSL_CTX *old = remote->tls;
+    remote->tls = fresh;
+    pthread_mutex_unlock(&remote->lock);
+    SSL_CTX_free(old); /* connections that are open hold it as well */
+}
+
 static kw_status create(struct pool_member *member, const struct pool_member_config *config)
 {
     struct pool_remote_url url;
@@ -48,6 +78,7 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
     remote->seen = POOL_HEALTH_COUNT;
     remote->warned_days = INT32_MAX;
     member->impl = remote;
+    note_ca(remote);
     kw_status status = pool_remote_tls_create(&remote->tls, config->ca);
     if (status != KW_OK) {
         destroy(member);
@@ -267,6 +298,7 @@ static void hand_over(struct pool_port *port, void *arg)
 
 static void begin(struct pool_remote *remote, int64_t now_ns)
 {
+    look_at_ca(remote);
     const char *why = read_token(remote);
     remote->opening_ns = now_ns;
     if (why == NULL &&

@@ -43,7 +43,7 @@ struct pool_remote_key {
 struct pool_remote {
     struct pool_member *member;
     struct pool_remote_url url;
-    SSL_CTX *tls;
+    SSL_CTX *tls; /* under the lock: it changes with the file of `ca` */
 
     _Atomic int open;              /* links with a connection that takes requests */
     _Atomic int64_t busy_until_ns; /* it asked for a pause */
@@ -61,8 +61,8 @@ struct pool_remote {
     struct pool_remote_resolve *resolve;
     enum pool_health seen;
     int64_t opening_ns; /* when the attempt under way began */
-    int64_t token_ctime_ns;
-    uint64_t token_inode;
+    int64_t token_ctime_ns, ca_ctime_ns;
+    uint64_t token_inode, ca_inode;
     int warned_days;
     int64_t warned_of; /* the not_after the last warning was about */
 };

@@ -409,6 +409,9 @@ class Faults(unittest.TestCase):
         add("silent", good, lambda tls: time.sleep(60))
         add("noise", good, lambda tls: (tls.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10), time.sleep(1)))
         add("forbids", good, h2_server(lambda head, body: (403, [], b"{}")))
+        other_ca = cls.front.folder / "renewed-ca.pem"
+        other_ca.write_bytes((cls.front.data / "ca.pem").read_bytes())
+        add("renewed-ca", good, h2_server(lambda head, body: (403, [], b"{}")), ca=other_ca)
         cls.calls = {name: [] for name in ("busy", "huge", "garbage", "liar", "broken")}
 
         def script(name, status, fields, body):
@@ -476,6 +479,14 @@ class Faults(unittest.TestCase):
         rows = chain("busy")
         self.assertEqual(["ok", "ok", "ok", "warn", "ok"], [f["result"] for f in rows.values()])
         self.assertRegex(rows["certificate"]["seen"], r"^ends in (19|20) days; issued by /CN=test CA")
+
+    def test_a_renewed_ca_is_taken_without_a_restart(self):
+        file = self.front.folder / "renewed-ca.pem"
+        self.assertIn("unknown CA", self.front.until("renewed-ca", health="down", reason="TLS: unknown CA")["reason"])
+        file.write_bytes((self.front.folder / "test-ca.pem").read_bytes())
+        self.front.admin_word("recover", "renewed-ca")
+        # past TLS: this endpoint then refuses the token
+        self.front.until("renewed-ca", health="auth_failed", reason="HTTP 403")
 
     def test_no_right_is_named_and_not_tried_again(self):
         self.front.until("forbids", health="auth_failed", reason="HTTP 403")
