@@ -21,12 +21,24 @@ static kw_status schedule_build(void **out, const struct kc_key *key)
     struct kc_aes_schedule *schedule = kw_secret_alloc(sizeof *schedule);
     if (!schedule)
         return KW_E_NOMEM;
-    kc_aes_schedule_init(schedule, key->oct, key->pub.bits / 8);
+    struct kc_aes_more *more = kw_secret_alloc(sizeof *more);
+    if (!more) {
+        kw_secret_free(schedule);
+        return KW_E_NOMEM;
+    }
+    kc_aes_schedule_init(schedule, more, key->oct, key->pub.bits / 8);
     *out = schedule;
     return KW_OK;
 }
 
-static const struct kc_key_extension schedules = {schedule_build, kw_secret_free};
+static void schedule_destroy(void *prepared)
+{
+    struct kc_aes_schedule *schedule = prepared;
+    kw_secret_free((void *)(uintptr_t)schedule->more);
+    kw_secret_free(schedule);
+}
+
+static const struct kc_key_extension schedules = {schedule_build, schedule_destroy};
 
 /** NULL for a key that was made before the kernels were registered. */
 static const struct kc_aes_schedule *schedule_of(const struct kc_lane_op *op)
@@ -47,7 +59,7 @@ struct kw_bucket {
 struct kw_room {
     struct kc_kw_scratch scratch;
     struct kw_bucket buckets[4]; /* padded * 2 + unwrap */
-    uint16_t order[BATCH];
+    struct kc_kw_turn turns[BATCH];
 };
 
 static void kw_flush(struct kw_room *room, unsigned which)
@@ -55,7 +67,7 @@ static void kw_flush(struct kw_room *room, unsigned which)
     struct kw_bucket *bucket = &room->buckets[which];
     if (bucket->count == 0)
         return;
-    kc_kw_run(bucket->messages, bucket->count, which / 2, which % 2, room->order, &room->scratch);
+    kc_kw_run(bucket->messages, bucket->count, which / 2, which % 2, room->turns, &room->scratch);
     for (size_t i = 0; i < bucket->count; i++) {
         bucket->ops[i]->out.len = bucket->messages[i].out_len;
         bucket->ops[i]->status = bucket->messages[i].ok ? KW_OK : KW_E_CRYPTO;

@@ -6,117 +6,142 @@
 
 #if KC_HAVE_VAES
 
-/* A lane's place in its message. Inside a run of steps every busy lane moves on by one block a
- * step; an idle one reads and writes the same spare block. */
-struct lanes {
-    _Alignas(64) uint64_t in[KC_AES_LANES], out[KC_AES_LANES]; /* addresses */
-    uint64_t stride[KC_AES_LANES];                             /* 16, or 0 for an idle lane */
-    uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
-    size_t left[KC_AES_LANES];         /* blocks, the stand-in for the last one included */
-    const uint8_t *last_block[KC_AES_LANES];
-    unsigned rounds;
-    uint8_t spare[16];
-};
+#define RUN KC_CBC_RUN
 
-static void lane_take(struct lanes *l, unsigned lane, const struct kc_cbc_message *m,
-                      struct kc_cbc_scratch *scratch)
+static void lane_idle(struct kc_cbc_lanes *l, unsigned lane)
+{
+    l->in[lane] = l->out[lane] = (uintptr_t)l->spare;
+    l->moves[lane] = 0;
+    l->left[lane] = UINT64_MAX;
+}
+
+/* What follows when a lane's blocks are done: the block that stands in for the last, or nothing. */
+static void lane_go_on(struct kc_cbc_lanes *l, unsigned lane)
+{
+    const uint8_t *last = l->last_block[lane];
+    if (!last) {
+        lane_idle(l, lane);
+        return;
+    }
+    l->in[lane] = (uintptr_t)last;
+    l->left[lane] = 1;
+    l->last_block[lane] = NULL;
+}
+
+static void lane_take(struct kc_cbc_lanes *l, unsigned lane, const struct kc_cbc_message *m)
 {
     l->in[lane] = (uintptr_t)m->in;
     l->out[lane] = (uintptr_t)m->out;
-    l->stride[lane] = 16;
-    l->left[lane] = m->len / 16;
+    l->moves[lane] = UINT64_MAX;
+    l->left[lane] = m->len / 16 - (m->last_block != NULL);
     l->last_block[lane] = m->last_block;
+    l->key[lane] = m->key;
     memcpy(l->chain[lane / 4] + 16 * (lane % 4), m->iv, 16);
-    kc_aes_lane_set(&scratch->keys, lane, m->key, 0);
+    if (l->left[lane] == 0)
+        lane_go_on(l, lane);
 }
 
-static void lane_idle(struct lanes *l, unsigned lane)
+/* Four lanes' blocks a, b, c, d of one message each to four vectors of one step each, and back. */
+KC_VAES_INLINE void transpose(__m512i *x)
 {
-    l->in[lane] = l->out[lane] = (uintptr_t)l->spare;
-    l->stride[lane] = 0;
+    __m512i ab_low = _mm512_shuffle_i32x4(x[0], x[1], 0x44);
+    __m512i ab_high = _mm512_shuffle_i32x4(x[0], x[1], 0xee);
+    __m512i cd_low = _mm512_shuffle_i32x4(x[2], x[3], 0x44);
+    __m512i cd_high = _mm512_shuffle_i32x4(x[2], x[3], 0xee);
+    x[0] = _mm512_shuffle_i32x4(ab_low, cd_low, 0x88);
+    x[1] = _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd);
+    x[2] = _mm512_shuffle_i32x4(ab_high, cd_high, 0x88);
+    x[3] = _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd);
 }
 
-KC_VAES_INLINE __m128i load_at(uint64_t address)
+static __mmask8 block_mask(size_t blocks)
 {
-    return _mm_loadu_si128((const __m128i *)(uintptr_t)address);
+    return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
 }
 
-/* Masked broadcasts and not inserts: an insert takes the port of the AES unit. */
-KC_VAES_INLINE __m512i gather4(const uint64_t *in)
+KC_VAES_INLINE void bring_in(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
 {
-    __m512i v = _mm512_broadcast_i32x4(load_at(in[0]));
-    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, load_at(in[1]));
-    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, load_at(in[2]));
-    return _mm512_mask_broadcast_i32x4(v, 0xf000, load_at(in[3]));
+    const __mmask8 mask = block_mask(blocks);
+    __m512i x[RUN];
+    KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] =
+        _mm512_maskz_loadu_epi64(mask, (const void *)(uintptr_t)l->in[4 * v + i]);
+    transpose(x);
+    KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(l->block[i][v], x[i]);
 }
 
-KC_VAES_INLINE void scatter4(const uint64_t *out, __m512i v)
+KC_VAES_INLINE void bring_out(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
 {
-    _mm_storeu_si128((__m128i *)(uintptr_t)out[0], _mm512_castsi512_si128(v));
-    _mm_storeu_si128((__m128i *)(uintptr_t)out[1], _mm512_extracti32x4_epi32(v, 1));
-    _mm_storeu_si128((__m128i *)(uintptr_t)out[2], _mm512_extracti32x4_epi32(v, 2));
-    _mm_storeu_si128((__m128i *)(uintptr_t)out[3], _mm512_extracti32x4_epi32(v, 3));
+    const __mmask8 mask = block_mask(blocks);
+    __m512i x[RUN];
+    KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] = _mm512_load_si512(l->block[i][v]);
+    transpose(x);
+    if (blocks == RUN)
+        KC_UNROLL for (unsigned i = 0; i < RUN; i++)
+            _mm512_storeu_si512((void *)(uintptr_t)l->out[4 * v + i], x[i]);
+    else
+        KC_UNROLL for (unsigned i = 0; i < RUN; i++)
+            _mm512_mask_storeu_epi64((void *)(uintptr_t)l->out[4 * v + i], mask, x[i]);
 }
 
-KC_VAES_INLINE void advance8(uint64_t *at, const uint64_t *stride)
+KC_VAES_INLINE void advance(struct kc_cbc_lanes *l, unsigned vectors, size_t steps)
 {
-    _mm512_store_si512(at, _mm512_add_epi64(_mm512_load_si512(at), _mm512_load_si512(stride)));
-}
-
-/* `steps` blocks in every lane of VECTORS vectors. */
-#define ENCRYPT_BODY(VECTORS)                                                                      \
-    KC_VAES static void encrypt_##VECTORS(struct lanes *l, const struct kc_cbc_scratch *scratch,   \
-                                          size_t steps)                                            \
-    {                                                                                              \
-        __m512i state[VECTORS];                                                                    \
-        KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] =                                \
-            _mm512_load_si512(l->chain[v]);                                                        \
-        for (size_t step = 0; step < steps; step++) {                                              \
-            KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] =                            \
-                _mm512_xor_si512(state[v], gather4(&l->in[4 * v]));                                \
-            kc_aes_lanes_encrypt(state, &scratch->keys, l->rounds, VECTORS);                       \
-            KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) scatter4(&l->out[4 * v], state[v]);   \
-            for (unsigned i = 0; i < 4 * VECTORS; i += 8) {                                        \
-                advance8(&l->in[i], &l->stride[i]);                                                \
-                advance8(&l->out[i], &l->stride[i]);                                               \
-            }                                                                                      \
-        }                                                                                          \
-        KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)                                           \
-            _mm512_store_si512(l->chain[v], state[v]);                                             \
+    const __m512i bytes = _mm512_set1_epi64((long long)(16 * steps));
+    for (unsigned i = 0; i < 4 * vectors; i += 8) {
+        __m512i by = _mm512_and_si512(_mm512_load_si512(&l->moves[i]), bytes);
+        _mm512_store_si512(&l->in[i], _mm512_add_epi64(_mm512_load_si512(&l->in[i]), by));
+        _mm512_store_si512(&l->out[i], _mm512_add_epi64(_mm512_load_si512(&l->out[i]), by));
     }
+}
 
-ENCRYPT_BODY(2)
-ENCRYPT_BODY(4)
-ENCRYPT_BODY(8)
-
-/* Blocks until some busy lane ends or comes to its stand-in block; 0 when all are idle. A lane at
- * its stand-in is pointed to it. */
-static size_t next_steps(struct lanes *l, unsigned used)
+/* `steps` blocks in every lane of `vectors` vectors. */
+KC_VAES_INLINE void encrypt(struct kc_cbc_lanes *l, const struct kc_aes_lane_keys *keys,
+                            size_t steps, unsigned vectors)
 {
-    size_t steps = SIZE_MAX;
-    for (unsigned i = 0; i < used; i++) {
-        size_t left = l->left[i];
-        if (left == 0)
-            continue;
-        if (l->last_block[i]) {
-            if (left == 1)
-                l->in[i] = (uintptr_t)l->last_block[i];
-            else
-                left--;
+    __m512i state[KC_AES_VECTORS];
+    KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
+    for (size_t done = 0; done < steps; done += RUN) {
+        size_t now = steps - done < RUN ? steps - done : RUN;
+        for (unsigned v = 0; v < vectors; v++)
+            bring_in(l, v, now);
+        for (size_t step = 0; step < now; step++) {
+            KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
+                _mm512_xor_si512(state[v], _mm512_load_si512(l->block[step][v]));
+            kc_aes_lanes_encrypt(state, keys, l->rounds, vectors);
+            KC_UNROLL for (unsigned v = 0; v < vectors; v++)
+                _mm512_store_si512(l->block[step][v], state[v]);
         }
-        steps = left < steps ? left : steps;
+        for (unsigned v = 0; v < vectors; v++)
+            bring_out(l, v, now);
+        advance(l, vectors, now);
     }
-    return steps == SIZE_MAX ? 0 : steps;
+    KC_UNROLL for (unsigned v = 0; v < vectors; v++) _mm512_store_si512(l->chain[v], state[v]);
 }
 
-static void account(struct lanes *l, unsigned used, size_t steps)
+#define SIZE(VECTORS)                                                                              \
+    KC_VAES static void encrypt_##VECTORS(struct kc_cbc_lanes *l,                                  \
+                                          const struct kc_aes_lane_keys *keys, size_t steps)       \
+    {                                                                                              \
+        encrypt(l, keys, steps, VECTORS);                                                          \
+    }
+SIZE(2)
+SIZE(4)
+SIZE(8)
+
+/* Blocks until some busy lane has to be looked at; 0 when all are idle. */
+static size_t next_steps(const struct kc_cbc_lanes *l, unsigned used)
+{
+    uint64_t steps = UINT64_MAX;
+    for (unsigned i = 0; i < used; i++)
+        steps = l->left[i] < steps ? l->left[i] : steps;
+    return steps == UINT64_MAX ? 0 : steps;
+}
+
+static void account(struct kc_cbc_lanes *l, unsigned used, size_t steps)
 {
     for (unsigned i = 0; i < used; i++) {
+        l->left[i] -= steps & l->moves[i];
         if (l->left[i] == 0)
-            continue;
-        l->left[i] -= steps;
-        if (l->left[i] == 0)
-            lane_idle(l, i);
+            lane_go_on(l, i);
     }
 }
 
@@ -127,37 +152,51 @@ static size_t next_of(const struct kc_cbc_message *messages, size_t n, size_t fr
     return from;
 }
 
+/* Gives the lanes that are free the next messages. Returns how many lanes are in use. */
+KC_VAES static unsigned refill(struct kc_cbc_lanes *l, const struct kc_cbc_message *messages,
+                               size_t n, size_t *next, unsigned used, struct kc_aes_lane_keys *keys)
+{
+    for (unsigned v = 0; v < KC_AES_VECTORS && *next < n; v++) {
+        unsigned taken = 0;
+        for (unsigned i = 4 * v; i < 4 * v + 4 && *next < n; i++) {
+            if (l->moves[i] != 0)
+                continue;
+            lane_take(l, i, &messages[*next]);
+            *next = next_of(messages, n, *next + 1, l->rounds);
+            used = i + 1 > used ? i + 1 : used;
+            taken++;
+        }
+        if (taken > 0)
+            kc_aes_lanes_set(keys, v, &l->key[4 * v], 0);
+    }
+    return used;
+}
+
 /* All messages whose keys have `rounds`. */
 static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rounds,
                          struct kc_cbc_scratch *scratch)
 {
-    struct lanes l;
+    struct kc_cbc_lanes *l = &scratch->lanes;
     size_t next = next_of(messages, n, 0, rounds), steps;
     if (next == n)
         return;
-    memset(&l, 0, sizeof l);
-    l.rounds = rounds;
-    for (unsigned i = 0; i < KC_AES_LANES; i++)
-        lane_idle(&l, i);
+    l->rounds = rounds;
+    for (unsigned i = 0; i < KC_AES_LANES; i++) {
+        lane_idle(l, i);
+        l->key[i] = messages[next].key;
+    }
     unsigned used = 0;
     do {
-        for (unsigned i = 0; i < KC_AES_LANES && next < n; i++) {
-            if (l.left[i] > 0)
-                continue;
-            lane_take(&l, i, &messages[next], scratch);
-            next = next_of(messages, n, next + 1, rounds);
-            used = i + 1 > used ? i + 1 : used;
-        }
-        steps = next_steps(&l, used);
+        used = refill(l, messages, n, &next, used, &scratch->keys);
+        steps = next_steps(l, used);
         if (used <= 8)
-            encrypt_2(&l, scratch, steps);
+            encrypt_2(l, &scratch->keys, steps);
         else if (used <= 16)
-            encrypt_4(&l, scratch, steps);
+            encrypt_4(l, &scratch->keys, steps);
         else
-            encrypt_8(&l, scratch, steps);
-        account(&l, used, steps);
+            encrypt_8(l, &scratch->keys, steps);
+        account(l, used, steps);
     } while (steps > 0);
-    kw_wipe(&l, sizeof l);
 }
 
 void kc_cbc_encrypt(struct kc_cbc_message *messages, size_t n, struct kc_cbc_scratch *scratch)
@@ -167,14 +206,9 @@ void kc_cbc_encrypt(struct kc_cbc_message *messages, size_t n, struct kc_cbc_scr
     kw_wipe(scratch, sizeof *scratch);
 }
 
-KC_VAES_INLINE __mmask8 block_mask(size_t blocks)
-{
-    return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
-}
-
 KC_VAES_INLINE __m512i dec_key(const struct kc_aes_schedule *key, unsigned round)
 {
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)key->dec[round]));
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)key->more->dec[round]));
 }
 
 /* Up to 32 blocks of one message; `previous` is the block before them. */

@@ -15,8 +15,26 @@ struct kc_cbc_message {
     uint8_t *out;
 };
 
+#define KC_CBC_RUN 4 /* blocks of each lane that are brought in and out at once: a cache line */
+
+/** Each lane's place in its message. Inside a run of steps every busy lane moves on by one block a
+ * step; an idle one reads and writes the same spare room. */
+struct kc_cbc_lanes {
+    _Alignas(64) uint64_t in[KC_AES_LANES], out[KC_AES_LANES]; /* addresses */
+    uint64_t moves[KC_AES_LANES];                              /* all ones, or 0 for an idle lane */
+    uint64_t left[KC_AES_LANES]; /* blocks until the lane has to be looked at; most when idle */
+    uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
+    uint8_t block[KC_CBC_RUN][KC_AES_VECTORS][64];
+    const struct kc_aes_schedule *key[KC_AES_LANES];
+    const uint8_t *last_block[KC_AES_LANES]; /* still to come, or NULL */
+    unsigned rounds;
+    uint8_t spare[16 * KC_CBC_RUN];
+};
+
+/** Working room; secret, wiped before kc_cbc_encrypt returns. */
 struct kc_cbc_scratch {
     struct kc_aes_lane_keys keys;
+    struct kc_cbc_lanes lanes;
 };
 
 /** Encrypts `n` messages, any mix of keys and lengths: each lane works through one message and

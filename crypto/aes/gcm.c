@@ -9,227 +9,270 @@
 
 #if KC_HAVE_VAES
 
-#define WIDTH 8 /* chunks in flight; also messages of one round */
+/* A message has up to three parts: whole groups of 512 bytes (gcm_bulk.c), a middle of whole
+ * blocks, and a tail of up to 48 bytes. The tail's three counter blocks and the one that masks the
+ * tag are one vector; so are the tail's three blocks and the lengths under GHASH. Eight messages'
+ * tails are worked on together. Most messages are nothing but a tail. */
 
-/* 64 bytes of one message's CTR stream. The first chunk's first block is E(J0), which masks the
- * tag; its data begins 16 bytes into the chunk. */
-struct chunk {
-    const struct kc_aes_schedule *key;
-    __mmask64 mask; /* data bytes of the chunk */
-    const uint8_t *in;
-    uint8_t *out;
-    uint8_t *tag_mask; /* first chunk: where E(J0) goes; else NULL */
-    __m128i counter;   /* first block's, big-endian as it is encrypted */
+#define WIDTH 8  /* messages of one round; also chunks in flight */
+#define TAIL  48 /* most bytes of a tail */
+
+/* What came before a message's tail. */
+struct progress {
+    size_t done;  /* bytes */
+    __m128i hash; /* GHASH up to there */
+    size_t aad;   /* bytes of aad that are not in the hash yet: with the tail, at most 64 */
 };
-
-KC_VAES_INLINE __m512i counters(__m128i first)
-{
-    /* 32-bit big-endian counter in the last word: swap, add 0..3, swap back */
-    const __m128i swap = _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i swaps = _mm512_broadcast_i32x4(swap);
-    const __m512i add = _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
-    __m512i c = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(first), swaps);
-    return _mm512_shuffle_epi8(_mm512_add_epi32(c, add), swaps);
-}
 
 KC_VAES_INLINE __m512i round_key(const struct kc_aes_schedule *key, unsigned round)
 {
     return _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)key->enc[round]));
 }
 
-/* All chunks of a call have the same number of rounds. */
-KC_VAES static void run_chunks(const struct chunk *chunks, unsigned rounds)
+/* AES in eight vectors, each with a key of its own of like size. */
+KC_VAES_INLINE void encrypt8(__m512i *s, const struct kc_aes_schedule *const *keys, unsigned rounds)
 {
-    __m512i s[WIDTH];
-    KC_UNROLL for (unsigned c = 0; c < WIDTH; c++) s[c] =
-        _mm512_xor_si512(counters(chunks[c].counter), round_key(chunks[c].key, 0));
+    KC_UNROLL for (unsigned i = 0; i < WIDTH; i++) s[i] =
+        _mm512_xor_si512(s[i], round_key(keys[i], 0));
     for (unsigned round = 1; round < rounds; round++)
-        KC_UNROLL for (unsigned c = 0; c < WIDTH; c++) s[c] =
-            _mm512_aesenc_epi128(s[c], round_key(chunks[c].key, round));
-    KC_UNROLL for (unsigned c = 0; c < WIDTH; c++) s[c] =
-        _mm512_aesenclast_epi128(s[c], round_key(chunks[c].key, rounds));
-    KC_UNROLL for (unsigned c = 0; c < WIDTH; c++)
-    {
-        __m512i data = _mm512_maskz_loadu_epi8(chunks[c].mask, chunks[c].in);
-        _mm512_mask_storeu_epi8(chunks[c].out, chunks[c].mask, _mm512_xor_si512(data, s[c]));
-        if (chunks[c].tag_mask)
-            _mm_storeu_si128((__m128i *)chunks[c].tag_mask, _mm512_castsi512_si128(s[c]));
-    }
+        KC_UNROLL for (unsigned i = 0; i < WIDTH; i++) s[i] =
+            _mm512_aesenc_epi128(s[i], round_key(keys[i], round));
+    KC_UNROLL for (unsigned i = 0; i < WIDTH; i++) s[i] =
+        _mm512_aesenclast_epi128(s[i], round_key(keys[i], rounds));
 }
 
-/* Gathers chunks until WIDTH are there; `idle` lanes repeat a chunk with no data. */
+/* Counter blocks of a message: iv, then `numbers` as 32-bit big-endian words. */
+KC_VAES_INLINE __m512i counters(const struct kc_gcm_message *m, __m512i numbers)
+{
+    const __m512i swaps = _mm512_set1_epi32(0x0c0d0e0f);
+    __m512i iv = _mm512_broadcast_i32x4(_mm_maskz_loadu_epi8(0x0fff, m->iv));
+    return _mm512_mask_shuffle_epi8(iv, 0xf000f000f000f000, numbers, swaps);
+}
+
+/* --- the middle
+ * -----------------------------------------------------------------------------------
+ */
+
+/* 64 bytes of one message's CTR stream. */
+struct chunk {
+    const struct kc_gcm_message *message;
+    size_t at;
+    __mmask64 mask; /* data bytes of the chunk */
+};
+
 struct stream {
     struct chunk chunks[WIDTH];
     unsigned count, rounds;
 };
 
-KC_VAES_INLINE void stream_flush(struct stream *stream)
+KC_VAES static void stream_flush(struct stream *stream)
 {
-    if (stream->count == 0)
-        return;
-    for (unsigned c = stream->count; c < WIDTH; c++) {
-        stream->chunks[c] = stream->chunks[0];
-        stream->chunks[c].mask = 0;
-        stream->chunks[c].tag_mask = NULL;
+    __m512i s[WIDTH];
+    const struct kc_aes_schedule *keys[WIDTH];
+    const __m512i add = _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
+    for (unsigned i = 0; i < WIDTH; i++) {
+        if (i >= stream->count)
+            stream->chunks[i] = (struct chunk){stream->chunks[0].message, 0, 0};
+        const struct chunk *c = &stream->chunks[i];
+        keys[i] = c->message->key;
+        /* the number of a block is in the last word of its lane */
+        __m512i first = _mm512_set1_epi32((int)(uint32_t)(c->at / 16 + 2));
+        s[i] = counters(c->message, _mm512_add_epi32(first, add));
     }
-    run_chunks(stream->chunks, stream->rounds);
+    encrypt8(s, keys, stream->rounds);
+    KC_UNROLL for (unsigned i = 0; i < WIDTH; i++)
+    {
+        const struct chunk *c = &stream->chunks[i];
+        __m512i data = _mm512_maskz_loadu_epi8(c->mask, c->message->in + c->at);
+        _mm512_mask_storeu_epi8(c->message->out + c->at, c->mask, _mm512_xor_si512(data, s[i]));
+    }
     stream->count = 0;
 }
 
-KC_VAES_INLINE struct chunk *stream_next(struct stream *stream, unsigned rounds)
+KC_VAES static void add_middle(struct stream *stream, const struct kc_gcm_message *m, size_t from,
+                               size_t to)
 {
-    if (stream->count == WIDTH || (stream->count > 0 && stream->rounds != rounds))
-        stream_flush(stream);
-    stream->rounds = rounds;
-    return &stream->chunks[stream->count++];
-}
-
-static __mmask64 low_bits(size_t n)
-{
-    return n >= 64 ? ~0ULL : (1ULL << n) - 1;
-}
-
-/* What the bulk path did of a message before the chunks: bytes, and GHASH up to there. */
-struct progress {
-    size_t done;
-    __m128i hash;
-};
-
-KC_VAES static void add_message(struct stream *stream, const struct kc_gcm_message *m,
-                                uint8_t *tag_mask, size_t skip)
-{
-    __m128i j0 =
-        _mm_insert_epi32(_mm_maskz_loadu_epi8(0x0fff, m->iv), (int)__builtin_bswap32(1), 3);
-    const __m128i last = _mm_set_epi32(-1, 0, 0, 0);
-    struct chunk *c = stream_next(stream, m->key->rounds);
-    size_t head = skip > 0 ? 0 : m->len < 48 ? m->len : 48;
-    /* masked-off bytes are never touched, so a pointer before the buffer is only an address */
-    *c = (struct chunk){m->key,
-                        low_bits(head) << 16,
-                        (const uint8_t *)((uintptr_t)m->in - 16),
-                        (uint8_t *)((uintptr_t)m->out - 16),
-                        tag_mask,
-                        j0};
-    size_t done = skip > 0 ? skip : head;
-    uint32_t counter = (uint32_t)(done / 16) + 2;
-    for (; done < m->len; done += 64, counter += 4) {
-        c = stream_next(stream, m->key->rounds);
-        __m128i count = _mm_set1_epi32((int)__builtin_bswap32(counter));
-        *c = (struct chunk){m->key,       low_bits(m->len - done),
-                            m->in + done, m->out + done,
-                            NULL,         _mm_ternarylogic_epi32(last, count, j0, 0xca)};
+    for (size_t at = from; at < to; at += 64) {
+        stream->chunks[stream->count++] = (struct chunk){m, at, kc_low_bits(to - at)};
+        if (stream->count == WIDTH)
+            stream_flush(stream);
     }
 }
 
-#define BUFFER_BLOCKS 32
-
-/* `len` bytes to a buffer, zero-padded to whole vectors. */
-KC_VAES_INLINE void copy_padded(uint8_t *to, const uint8_t *from, size_t len)
+/* Where a message's tail begins, when `done` bytes are behind it. */
+static size_t tail_start(const struct kc_gcm_message *m, size_t done)
 {
-    for (size_t i = 0; i < len; i += 64)
-        _mm512_storeu_si512(to + i, _mm512_maskz_loadu_epi8(low_bits(len - i), from + i));
+    size_t rest = m->len - done;
+    return rest <= TAIL ? done : done + ((rest - TAIL + 15) & ~(size_t)15);
 }
 
-/* Whole blocks straight from the data, a last partial block through a zeroed buffer. */
-KC_VAES_INLINE __m128i ghash_data(const struct kc_aes_schedule *key, __m128i state,
-                                  const uint8_t *data, size_t len)
+KC_VAES static __m128i hash_aad(const struct kc_gcm_message *m, __m128i hash)
 {
-    for (; len >= 16 * KC_GHASH_POWERS; len -= 16 * KC_GHASH_POWERS) {
-        state = kc_ghash_blocks(key, state, data, KC_GHASH_POWERS);
-        data += 16 * KC_GHASH_POWERS;
-    }
-    if (len == 0)
-        return state;
-    uint8_t block[16 * BUFFER_BLOCKS];
-    copy_padded(block, data, len);
-    return kc_ghash_blocks(key, state, block, (len + 15) / 16);
+    const size_t most = 16 * KC_GHASH_POWERS;
+    for (size_t at = 0; at < m->aad_len; at += most)
+        hash = kc_ghash_bytes(m->key, hash, m->aad + at,
+                              m->aad_len - at < most ? m->aad_len - at : most);
+    return hash;
 }
 
-/* GHASH over aad, what is left of the ciphertext, and the lengths. Short messages take one pass and
- * one reduction. */
-KC_VAES static __m128i authenticate(const struct kc_gcm_message *m, const uint8_t *cipher,
-                                    const struct progress *progress)
+/* All of eight messages but their tails. */
+KC_VAES static void before_tails(struct kc_gcm_message *const *group, struct progress *progress,
+                                 unsigned count, int decrypt)
 {
-    uint8_t block[16 * BUFFER_BLOCKS];
-    uint64_t lengths[2] = {__builtin_bswap64((uint64_t)m->aad_len * 8),
-                           __builtin_bswap64((uint64_t)m->len * 8)};
-    size_t left = m->len - progress->done;
-    size_t aad_len = progress->done > 0 ? 0 : m->aad_len; /* the bulk path took the aad */
-    size_t aad_blocks = (aad_len + 15) / 16, blocks = (left + 15) / 16;
-    __m128i state = progress->hash;
-    cipher += progress->done;
-    if (aad_blocks + blocks > BUFFER_BLOCKS - 4) { /* room for whole vectors behind the end */
-        state = ghash_data(m->key, state, m->aad, aad_len);
-        state = ghash_data(m->key, state, cipher, left);
-        aad_blocks = blocks = 0;
-    } else {
-        copy_padded(block, m->aad, aad_len);
-        copy_padded(block + 16 * aad_blocks, cipher, left);
+    struct stream stream = {.rounds = group[0]->key->rounds};
+    struct kc_gcm_pending pending = {NULL, NULL, NULL};
+    for (unsigned i = 0; i < count; i++) {
+        const struct kc_gcm_message *m = group[i];
+        struct progress *p = &progress[i];
+        if (m->len <= TAIL && m->aad_len <= 64)
+            continue;
+        p->aad = 0;
+        p->hash = hash_aad(m, p->hash);
+        if (m->len >= KC_GCM_BULK)
+            p->done = kc_gcm_bulk(m, decrypt, &p->hash, &pending, group[i + 1 < count ? i + 1 : i]);
     }
-    memcpy(block + 16 * (aad_blocks + blocks), lengths, 16);
-    return kc_ghash_blocks(m->key, state, block, aad_blocks + blocks + 1);
+    kc_gcm_bulk_end(&pending);
+    /* the ciphertext is hashed before it is overwritten in place, or after it is made */
+    for (unsigned i = 0; i < count; i++) {
+        const struct kc_gcm_message *m = group[i];
+        size_t from = progress[i].done, to = tail_start(m, from);
+        if (decrypt && to > from)
+            progress[i].hash = kc_ghash_bytes(m->key, progress[i].hash, m->in + from, to - from);
+        add_middle(&stream, m, from, to);
+    }
+    if (stream.count > 0)
+        stream_flush(&stream);
+    for (unsigned i = 0; i < count; i++) {
+        const struct kc_gcm_message *m = group[i];
+        size_t from = progress[i].done, to = tail_start(m, from);
+        if (!decrypt && to > from)
+            progress[i].hash = kc_ghash_bytes(m->key, progress[i].hash, m->out + from, to - from);
+        progress[i].done = to;
+    }
 }
 
-KC_VAES static void finish(struct kc_gcm_message *m, __m128i hash, const uint8_t *tag_mask,
-                           int decrypt)
+/* --- the tail
+ * -------------------------------------------------------------------------------------
+ */
+
+/* GHASH of the tail and the lengths, and of the aad where it is not behind us. `cipher` are the
+ * tail's blocks, zeros behind them. */
+KC_VAES_INLINE struct kc_ghash_sums hash_tail(const struct kc_gcm_message *m,
+                                              const struct progress *p, __m512i cipher)
 {
-    __m128i tag = _mm_xor_si128(kc_ghash_swap128(hash), _mm_loadu_si128((const __m128i *)tag_mask));
-    m->ok = 1;
-    if (!decrypt) {
-        _mm_storeu_si128((__m128i *)m->tag, tag);
-        return;
+    struct kc_ghash_sums sums = kc_ghash_zero();
+    size_t blocks = (m->len - p->done + 15) / 16;
+    __m128i lengths = _mm_set_epi64x((long long)(8 * m->aad_len), (long long)(8 * m->len));
+    __m512i x = _mm512_mask_broadcast_i32x4(kc_ghash_swap512(cipher), 0xf000, lengths);
+    /* blocks from the first lane on, the lengths in the last one; zeros between them */
+    __m512i h = kc_ghash_powers(m->key, blocks + 1);
+    const uint8_t *one = m->key->more->powers[KC_GHASH_POWERS - 1];
+    h = _mm512_mask_broadcast_i32x4(h, 0xf000, _mm_load_si128((const __m128i *)one));
+    kc_ghash_absorb(&sums, _mm512_xor_si512(x, _mm512_zextsi128_si512(p->hash)), h);
+    if (p->aad > 0) {
+        x = kc_ghash_swap512(_mm512_maskz_loadu_epi8(kc_low_bits(p->aad), m->aad));
+        kc_ghash_absorb(&sums, x, kc_ghash_powers(m->key, blocks + 1 + (p->aad + 15) / 16));
     }
-    uint8_t computed[16];
-    _mm_storeu_si128((__m128i *)computed, tag);
-    m->ok = (uint8_t)kw_ct_equal(computed, m->tag, sizeof computed);
-    kw_wipe(computed, sizeof computed);
+    return sums;
+}
+
+/* Lane m of the result: the last lane of vector m. */
+KC_VAES_INLINE __m512i last_lanes(const __m512i *s)
+{
+    return _mm512_shuffle_i32x4(_mm512_shuffle_i32x4(s[0], s[1], 0xff),
+                                _mm512_shuffle_i32x4(s[2], s[3], 0xff), 0x88);
+}
+
+/* The tails of eight messages; `tags` gets what authenticates each. */
+KC_VAES static void tails(struct kc_gcm_message *const *group, const struct progress *progress,
+                          int decrypt, uint8_t (*tags)[16])
+{
+    __m512i s[WIDTH], cipher[WIDTH];
+    const struct kc_aes_schedule *keys[WIDTH];
+    const __m512i add = _mm512_set_epi32(0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
+    KC_UNROLL for (unsigned i = 0; i < WIDTH; i++)
+    {
+        keys[i] = group[i]->key;
+        /* numbers of the tail's blocks; 1 in the last lane, whose block masks the tag */
+        __m512i first = _mm512_set1_epi32((int)(uint32_t)(progress[i].done / 16 + 2));
+        __m512i numbers = _mm512_mask_add_epi32(_mm512_set1_epi32(1), 0x0fff, first, add);
+        s[i] = counters(group[i], numbers);
+    }
+    encrypt8(s, keys, keys[0]->rounds);
+    KC_UNROLL for (unsigned i = 0; i < WIDTH; i++)
+    {
+        const struct kc_gcm_message *m = group[i];
+        __mmask64 mask = kc_low_bits(m->len - progress[i].done);
+        __m512i data = _mm512_maskz_loadu_epi8(mask, m->in + progress[i].done);
+        __m512i result = _mm512_xor_si512(data, s[i]);
+        _mm512_mask_storeu_epi8(m->out + progress[i].done, mask, result);
+        cipher[i] = decrypt ? data : _mm512_maskz_mov_epi8(mask, result);
+    }
+    KC_UNROLL for (unsigned half = 0; half < WIDTH; half += 4)
+    {
+        struct kc_ghash_sums sums[4];
+        KC_UNROLL for (unsigned i = 0; i < 4; i++) sums[i] =
+            hash_tail(group[half + i], &progress[half + i], cipher[half + i]);
+        __m512i tag =
+            _mm512_xor_si512(kc_ghash_swap512(kc_ghash_finish4(sums)), last_lanes(&s[half]));
+        _mm512_storeu_si512(tags[half], tag);
+    }
+}
+
+/* --- rounds of eight
+ * ------------------------------------------------------------------------------
+ */
+
+/* A function of its own, as the one place that branches on a verdict. */
+__attribute__((noinline)) static void open_or_wipe(struct kc_gcm_message *m, const uint8_t *tag)
+{
+    m->ok = (uint8_t)kw_ct_equal(tag, m->tag, sizeof m->tag);
     if (!m->ok)
         kw_wipe(m->out, m->len);
 }
 
-/* The start of the next long message and its key, while this one is worked on: each message begins
- * in memory that the processor's own prefetcher has not seen. */
-KC_VAES_INLINE void fetch_ahead(const struct kc_gcm_message *m)
+/* `count` messages whose keys have one size; the others of eight are repetitions of nothing. */
+KC_VAES static void run_group(struct kc_gcm_message **group, unsigned count, int decrypt)
 {
-    if (m->len < KC_GCM_BULK)
-        return;
-    for (size_t at = 0; at < KC_GCM_BULK; at += 64) {
-        _mm_prefetch((const char *)m->in + at, _MM_HINT_T0);
-        __builtin_prefetch(m->out + at, 1);
-        _mm_prefetch((const char *)m->key->powers + at, _MM_HINT_T0);
+    uint8_t tags[WIDTH][16];
+    struct progress progress[WIDTH];
+    struct kc_gcm_message nothing = {.key = group[0]->key, .iv = group[0]->iv};
+    unsigned longer = 0;
+    for (unsigned i = 0; i < WIDTH; i++) {
+        if (i >= count)
+            group[i] = &nothing;
+        progress[i] = (struct progress){0, _mm_setzero_si128(), group[i]->aad_len};
+        longer += group[i]->len > TAIL || group[i]->aad_len > 64;
     }
+    if (longer > 0)
+        before_tails(group, progress, count, decrypt);
+    tails(group, progress, decrypt, tags);
+    for (unsigned i = 0; i < count; i++) {
+        group[i]->ok = 1;
+        if (decrypt)
+            open_or_wipe(group[i], tags[i]);
+        else
+            memcpy(group[i]->tag, tags[i], sizeof tags[i]);
+    }
+    if (decrypt)
+        kw_wipe(tags, sizeof tags);
 }
 
 KC_VAES void kc_gcm_run(struct kc_gcm_message *messages, size_t n, int decrypt)
 {
-    struct stream stream = {.count = 0};
-    uint8_t tag_masks[WIDTH][16];
-    for (size_t first = 0; first < n; first += WIDTH) {
-        size_t count = n - first < WIDTH ? n - first : WIDTH;
-        __m128i hashes[WIDTH];
-        struct progress progress[WIDTH];
-        for (size_t i = 0; i < count; i++) {
-            struct kc_gcm_message *m = &messages[first + i];
-            if (first + i + 1 < n)
-                fetch_ahead(&messages[first + i + 1]);
-            progress[i] = (struct progress){0, _mm_setzero_si128()};
-            if (m->len >= KC_GCM_BULK) {
-                progress[i].hash = ghash_data(m->key, progress[i].hash, m->aad, m->aad_len);
-                progress[i].done = kc_gcm_bulk(m, decrypt, &progress[i].hash);
-            }
-            /* the ciphertext is hashed before it is overwritten in place, or after it is made */
-            if (decrypt)
-                hashes[i] = authenticate(m, m->in, &progress[i]);
+    struct kc_gcm_message *waiting[3][WIDTH]; /* by key size */
+    unsigned counts[3] = {0, 0, 0};
+    for (size_t i = 0; i < n; i++) {
+        unsigned size = messages[i].key->rounds / 2 - 5;
+        waiting[size][counts[size]++] = &messages[i];
+        if (counts[size] == WIDTH) {
+            run_group(waiting[size], WIDTH, decrypt);
+            counts[size] = 0;
         }
-        for (size_t i = 0; i < count; i++)
-            add_message(&stream, &messages[first + i], tag_masks[i], progress[i].done);
-        stream_flush(&stream);
-        for (size_t i = 0; !decrypt && i < count; i++)
-            hashes[i] = authenticate(&messages[first + i], messages[first + i].out, &progress[i]);
-        for (size_t i = 0; i < count; i++)
-            finish(&messages[first + i], hashes[i], tag_masks[i], decrypt);
     }
-    kw_wipe(tag_masks, sizeof tag_masks);
+    for (unsigned size = 0; size < 3; size++)
+        if (counts[size] > 0)
+            run_group(waiting[size], counts[size], decrypt);
 }
 
 #else

@@ -19,14 +19,23 @@ struct kc_kw_message {
     uint8_t ok;     /* set on unwrap: 1 when the integrity check passed, else out is wiped */
 };
 
+/** A message that waits for its group: messages of one `sort` share the lanes. */
+struct kc_kw_turn {
+    uint16_t index;
+    uint16_t sort;
+};
+
 /** Working room; secret, wiped by the functions below before they return. */
 struct kc_kw_scratch {
     struct kc_aes_lane_keys keys;
-    _Alignas(64) uint8_t r[KC_KW_MAX_INPUT / 8 + 1][KC_AES_VECTORS][64];
+    /* lower half of each lane: the integrity register A */
+    _Alignas(64) uint8_t a[KC_AES_VECTORS][64];
+    /* the register R, two semiblocks a lane and row */
+    _Alignas(64) uint8_t r[KC_KW_MAX_INPUT / 16][KC_AES_VECTORS][64];
 };
 
-/** Wraps or unwraps `n` messages, any mix of keys and lengths; messages of like length run
- * together. `order` is room for n indexes. No allocation, no branch or address that depends on key
- * bytes. */
-void kc_kw_run(struct kc_kw_message *messages, size_t n, int padded, int unwrap, uint16_t *order,
-               struct kc_kw_scratch *scratch);
+/** Wraps or unwraps `n` messages (at most 65,536), any mix of keys and lengths; messages of like
+ * length run together. `turns` is room for n. No allocation, no branch or address that depends on
+ * key bytes. */
+void kc_kw_run(struct kc_kw_message *messages, size_t n, int padded, int unwrap,
+               struct kc_kw_turn *turns, struct kc_kw_scratch *scratch);

@@ -4,7 +4,6 @@
  * eight vectors keep the AES unit busy every cycle. */
 
 #include <stdint.h>
-#include <string.h>
 
 #include "crypto/aes/schedule.h"
 #include "crypto/aes/target.h"
@@ -18,16 +17,30 @@ struct kc_aes_lane_keys {
     _Alignas(64) uint8_t key[KC_AES_MAX_ROUND_KEYS][KC_AES_VECTORS][64];
 };
 
-/** Puts the round keys of `schedule` into a lane. `decrypt` picks the inverse cipher's. */
-static inline void kc_aes_lane_set(struct kc_aes_lane_keys *keys, unsigned lane,
-                                   const struct kc_aes_schedule *schedule, int decrypt)
+#if KC_HAVE_VAES
+
+/** Four blocks, one from each address. Masked broadcasts and not inserts: an insert takes the port
+ * of the AES unit. */
+KC_VAES_INLINE __m512i kc_aes_gather4(const void *a, const void *b, const void *c, const void *d)
 {
-    const uint8_t(*from)[16] = decrypt ? schedule->dec : schedule->enc;
-    for (unsigned round = 0; round <= schedule->rounds; round++)
-        memcpy(keys->key[round][lane / 4] + 16 * (lane % 4), from[round], 16);
+    __m512i v = _mm512_broadcast_i32x4(_mm_loadu_si128(a));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, _mm_loadu_si128(b));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, _mm_loadu_si128(c));
+    return _mm512_mask_broadcast_i32x4(v, 0xf000, _mm_loadu_si128(d));
 }
 
-#if KC_HAVE_VAES
+/** Puts the round keys of four schedules of like size into vector `v`. `decrypt` picks the inverse
+ * cipher's. */
+KC_VAES_INLINE void kc_aes_lanes_set(struct kc_aes_lane_keys *keys, unsigned v,
+                                     const struct kc_aes_schedule *const *four, int decrypt)
+{
+    const uint8_t(*from[4])[16];
+    for (unsigned i = 0; i < 4; i++)
+        from[i] = decrypt ? four[i]->more->dec : four[i]->enc;
+    for (unsigned round = 0; round <= four[0]->rounds; round++)
+        _mm512_store_si512(keys->key[round][v], kc_aes_gather4(from[0][round], from[1][round],
+                                                               from[2][round], from[3][round]));
+}
 
 /** One AES block in each lane of `vectors` vectors; the loop over vectors is unrolled by the
  * caller's constant. */

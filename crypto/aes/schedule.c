@@ -52,14 +52,14 @@ KC_VAES static void expand(struct kc_aes_schedule *out, const uint8_t *key, size
     kw_wipe(w, sizeof w);
 }
 
-KC_VAES static void invert(struct kc_aes_schedule *out)
+KC_VAES static void invert(struct kc_aes_more *more, const struct kc_aes_schedule *from)
 {
-    unsigned last = out->rounds;
-    memcpy(out->dec[0], out->enc[last], 16);
-    memcpy(out->dec[last], out->enc[0], 16);
+    unsigned last = from->rounds;
+    memcpy(more->dec[0], from->enc[last], 16);
+    memcpy(more->dec[last], from->enc[0], 16);
     for (unsigned i = 1; i < last; i++) {
-        __m128i k = _mm_loadu_si128((const __m128i *)out->enc[last - i]);
-        _mm_storeu_si128((__m128i *)out->dec[i], _mm_aesimc_si128(k));
+        __m128i k = _mm_loadu_si128((const __m128i *)from->enc[last - i]);
+        _mm_storeu_si128((__m128i *)more->dec[i], _mm_aesimc_si128(k));
     }
 }
 
@@ -73,27 +73,30 @@ KC_VAES static __m128i times_x(__m128i h)
     return _mm_xor_si128(shifted, _mm_and_si128(top, poly));
 }
 
-KC_VAES static void ghash_powers(struct kc_aes_schedule *out)
+KC_VAES static void ghash_powers(struct kc_aes_more *more, const struct kc_aes_schedule *from)
 {
-    __m128i h = _mm_loadu_si128((const __m128i *)out->enc[0]);
-    for (unsigned i = 1; i < out->rounds; i++)
-        h = _mm_aesenc_si128(h, _mm_loadu_si128((const __m128i *)out->enc[i]));
-    h = _mm_aesenclast_si128(h, _mm_loadu_si128((const __m128i *)out->enc[out->rounds]));
+    __m128i h = _mm_loadu_si128((const __m128i *)from->enc[0]);
+    for (unsigned i = 1; i < from->rounds; i++)
+        h = _mm_aesenc_si128(h, _mm_loadu_si128((const __m128i *)from->enc[i]));
+    h = _mm_aesenclast_si128(h, _mm_loadu_si128((const __m128i *)from->enc[from->rounds]));
     h = times_x(kc_ghash_swap128(h));
     __m128i power = h;
     for (int i = KC_GHASH_POWERS - 1; i >= 0; i--) {
-        _mm_storeu_si128((__m128i *)out->powers[i], power);
+        _mm_storeu_si128((__m128i *)more->powers[i], power);
         power = kc_ghash_dot(power, h);
     }
 }
 
-void kc_aes_schedule_init(struct kc_aes_schedule *out, const uint8_t *key, size_t len)
+void kc_aes_schedule_init(struct kc_aes_schedule *out, struct kc_aes_more *more, const uint8_t *key,
+                          size_t len)
 {
     memset(out, 0, sizeof *out);
+    memset(more, 0, sizeof *more);
+    out->more = more;
     out->rounds = (unsigned)(len / 4 + 6);
     expand(out, key, len);
-    invert(out);
-    ghash_powers(out);
+    invert(more, out);
+    ghash_powers(more, out);
 }
 
 #else
@@ -103,11 +106,13 @@ int kc_aes_vaes_capable(void)
     return 0;
 }
 
-void kc_aes_schedule_init(struct kc_aes_schedule *out, const uint8_t *key, size_t len)
+void kc_aes_schedule_init(struct kc_aes_schedule *out, struct kc_aes_more *more, const uint8_t *key,
+                          size_t len)
 {
     (void)key;
     (void)len;
     memset(out, 0, sizeof *out);
+    memset(more, 0, sizeof *more);
 }
 
 #endif

@@ -18,7 +18,7 @@ ALLOWED = {
     # function: what may be found there, and why it is public
     "kc_rsa_x8_public": ("jump", "bits of public exponents; verdicts of the result check"),
     "raise": ("jump", "bits of public exponents"),
-    "kc_gcm_run": ("jump", "verdict of a tag"),
+    "open_or_wipe": ("jump", "verdict of a tag"),
     "expand": ("forbidden", "division by the number of words of a key"),
     "kc_mgf1_xor": ("jump", "the running status of the digest"),
     "kc_pkcs1_encrypt_encode": ("jump", "random fill is drawn again where it is zero"),
@@ -130,7 +130,7 @@ class Follower:
             # compilers keep pointers and counters in idle vector registers
             from_general = re.match(r"^v?mov[dq]$", mnemonic) and general(operands[0])
             parked = from_general and general(operands[0]) not in self.tainted
-            if re.match(r"^v?mov(dq[au]|aps)$", mnemonic) and is_vector(operands[0]):
+            if re.match(r"^v?mov(dq[au](8|16|32|64)?|aps)$", mnemonic) and is_vector(operands[0]):
                 parked = not self.source(operands[0])
             (self.parked.add if parked else self.parked.discard)(vector_number(to))
             return

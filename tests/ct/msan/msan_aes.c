@@ -11,6 +11,7 @@
 #define ROOM     1200
 
 static struct kc_aes_schedule keys[MESSAGES];
+static struct kc_aes_more more[MESSAGES];
 static uint8_t plain[MESSAGES][ROOM], cipher[MESSAGES][ROOM], back[MESSAGES][ROOM];
 static const uint8_t iv[16] = {9, 8, 7, 6, 5, 4, 3, 2, 1};
 
@@ -21,9 +22,10 @@ static void make_keys(void)
         uint8_t k[32];
         memset(k, (int)(3 * i + 1), sizeof(k));
         ct_secret(k, sizeof(k));
-        kc_aes_schedule_init(&keys[i], k, 16 + 8 * (i % 3));
+        kc_aes_schedule_init(&keys[i], &more[i], k, 16 + 8 * (i % 3));
         ct_expect_secret(keys[i].enc, sizeof(keys[i].enc));
-        ct_expect_secret(keys[i].powers, sizeof(keys[i].powers));
+        ct_expect_secret(more[i].dec[0], sizeof(more[i].dec[0]));
+        ct_expect_secret(more[i].powers, sizeof(more[i].powers));
     }
 }
 
@@ -50,7 +52,7 @@ static struct kc_kw_scratch kw_scratch;
 static void wrap_and_back(int padded, size_t len)
 {
     struct kc_kw_message m[MESSAGES];
-    uint16_t order[MESSAGES];
+    struct kc_kw_turn order[MESSAGES];
     fill(len);
     for (unsigned i = 0; i < MESSAGES; i++) {
         m[i] =

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -21,6 +22,7 @@
 #define ROOM 2816
 
 static struct kc_aes_schedule schedules[KEYS];
+static struct kc_aes_more more[KEYS];
 static uint8_t keys[KEYS][32];
 static size_t key_lens[KEYS];
 static uint8_t in[MOST][ROOM], out[MOST][ROOM], back[MOST][ROOM], aad[MOST][320], ivs[MOST][16];
@@ -77,7 +79,7 @@ static void wraps(int padded)
 {
     static struct kc_kw_scratch scratch;
     struct kc_kw_message m[MOST], u[MOST];
-    uint16_t order[MOST];
+    struct kc_kw_turn order[MOST];
     for (unsigned round = 0; round < rounds; round++) {
         unsigned n = 1 + rnd(MOST), key[MOST];
         for (unsigned i = 0; i < n; i++) {
@@ -128,7 +130,7 @@ static void kwp_refuses_each_fault(void **test)
 {
     (void)test;
     static struct kc_kw_scratch scratch;
-    uint16_t order[1];
+    struct kc_kw_turn order[1];
     for (size_t len = 1; len <= 24; len++) {
         size_t padded = (len + 7) / 8 * 8;
         for (size_t at = 0; at < 8 + padded; at++) {
@@ -260,7 +262,7 @@ int main(void)
     for (unsigned i = 0; i < KEYS; i++) {
         key_lens[i] = 16 + 8 * (i % 3);
         fill(keys[i], sizeof keys[i]);
-        kc_aes_schedule_init(&schedules[i], keys[i], key_lens[i]);
+        kc_aes_schedule_init(&schedules[i], &more[i], keys[i], key_lens[i]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kw_is_rfc3394),          cmocka_unit_test(kwp_is_rfc5649),

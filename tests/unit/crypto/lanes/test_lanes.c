@@ -239,6 +239,42 @@ static void another_shape_fails_alone(void **state)
     assert_int_equal(ops[2].status, KW_OK);
 }
 
+/* One operation of a batch differs from its neighbours in one fact: it is judged by its own. */
+static void each_of_a_batch_is_judged_alone(void **state)
+{
+    (void)state;
+    for (unsigned fact = 0; fact < 9; fact++) {
+        static const uint8_t bytes[33];
+        uint8_t out[3][33];
+        struct kc_lane_op ops[3], *pointers[3];
+        for (int i = 0; i < 3; i++) {
+            ops[i] = (struct kc_lane_op){.key = oct[2],
+                                         .kind = KW_KIND_ENCRYPT,
+                                         .alg = KW_ALG_A256GCM,
+                                         .in = kw_span_of(bytes, 32),
+                                         .iv = kw_span_of(bytes, 12),
+                                         .out = {out[i], 0, 32}};
+            pointers[i] = &ops[i];
+        }
+        struct kc_lane_op *odd = &ops[1];
+        odd->key = fact == 0 ? NULL : fact == 1 ? oct[0] : fact == 2 ? rsa[0] : oct[2];
+        odd->alg = fact == 3 ? KW_ALG_A128GCM : fact == 4 ? KW_ALG_NONE : KW_ALG_A256GCM;
+        odd->kind = fact == 5 ? KW_KIND_WRAP : KW_KIND_ENCRYPT;
+        odd->in.len = fact == 6 ? 33 : 32;
+        odd->out.cap = fact == 7 ? 31 : 32;
+        odd->iv.len = fact == 8 ? 11 : 12;
+        enum kc_shape shape;
+        kw_status expected = kc_lanes_shape(odd, &shape);
+        assert_int_not_equal(expected, KW_OK);
+        kc_lanes_run(pointers, 3, KC_SHAPE_AES_GCM, scratch);
+        assert_int_equal(ops[0].status, KW_OK);
+        assert_int_equal(odd->status, expected);
+        assert_int_equal(odd->out.len, 0);
+        assert_int_equal(ops[2].status, KW_OK);
+        assert_memory_equal(out[0], out[2], 32);
+    }
+}
+
 /* Every changed byte of a ciphertext is one and the same refusal, and leaves no plaintext. */
 static void changed_ciphertexts(void **state)
 {
@@ -537,6 +573,7 @@ int main(void)
         cmocka_unit_test(lengths_are_refused),
         cmocka_unit_test(misfits_are_refused),
         cmocka_unit_test(another_shape_fails_alone),
+        cmocka_unit_test(each_of_a_batch_is_judged_alone),
         cmocka_unit_test(changed_ciphertexts),
         cmocka_unit_test(cbc_padding_is_checked),
         cmocka_unit_test(wrong_private_results_never_leave),
