@@ -15,7 +15,7 @@
 #include "bench/micro/row.h"
 
 #define ROUNDS 7
-#define CHUNK  32 /* operations between two looks at the clock */
+#define LOOK   1e-4 /* seconds between two looks at the clock, at least */
 
 struct figures {
     double keyward, anchor;
@@ -36,36 +36,44 @@ static bool pin(int cpu)
     return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+/* How many calls lie between two looks at the clock: enough that looking, a system call, costs
+ * neither side anything. */
+static size_t next_chunk(size_t chunk, double spent, size_t calls)
+{
+    return spent * (double)chunk < LOOK * (double)calls ? 2 * chunk : chunk;
+}
+
 /* Operations per second of the lanes over about `seconds`; negative when one failed. */
 static double rate_of_lanes(struct bench_row *row, struct kc_scratch *scratch, double seconds)
 {
-    size_t done = 0;
+    size_t calls = 0, chunk = 1;
     double start = now(), spent;
     do {
-        if (!bench_batch_run(&row->batch, scratch))
-            return -1;
-        done += row->batch.count;
+        for (size_t i = 0; i < chunk; i++) {
+            if (!bench_batch_run(&row->batch, scratch))
+                return -1;
+        }
+        calls += chunk;
         spent = now() - start;
+        chunk = next_chunk(chunk, spent, calls);
     } while (spent < seconds);
-    return (double)done / spent;
+    return (double)(calls * row->batch.count) / spent;
 }
 
 static double rate_of_anchor(struct bench_row *row, double seconds)
 {
-    /* slow operations look at the clock each time, quick ones seldom */
-    size_t done = 0, chunk = 1;
+    size_t calls = 0, chunk = 1;
     double start = now(), spent;
     do {
         for (size_t i = 0; i < chunk; i++) {
             if (!row->theirs(row))
                 return -1;
         }
-        done += chunk;
+        calls += chunk;
         spent = now() - start;
-        if (spent < 1e-4 * (double)done)
-            chunk = CHUNK;
+        chunk = next_chunk(chunk, spent, calls);
     } while (spent < seconds);
-    return (double)done / spent;
+    return (double)calls / spent;
 }
 
 static int ascending(const void *a, const void *b)

@@ -114,10 +114,11 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "the key cache cannot be made (%s)", kw_status_name(status));
         return status;
     }
-    app->site = (struct gw_site){.name = "default",
-                                 .vault = app->vault,
-                                 .managed_hsm = true,
-                                 .retention_days = VAULT_RETENTION_DAYS};
+    app->sites = gw_sites_create(config, app->vault);
+    if (!app->sites) {
+        snprintf(error, error_len, "out of memory");
+        return KW_E_NOMEM;
+    }
     KW_TRY(build_auth(app, error, error_len));
     app->rate = gw_rate_create(config->limits.rate);
     if (!app->rate) {
@@ -201,6 +202,7 @@ void gw_app_destroy(struct gw_app *app)
         gw_loop_destroy(app->loops[i]);
     gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
+    gw_sites_destroy(app->sites);
     if (app->vault)
         vault_destroy(app->vault);
     pool_destroy(app->pool);

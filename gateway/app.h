@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "gateway/api/site.h"
+#include "gateway/api/sites.h"
 #include "gateway/auth/auth.h"
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
@@ -39,7 +39,7 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
-    struct gw_site site; /* the default vault */
+    struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;
     _Atomic(const struct gw_limits *) limits_now; /* gw_app_limits; NULL: those of `config` */

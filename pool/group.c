@@ -111,6 +111,7 @@ static bool is_candidate(const struct pool_port *port, const struct pool_op *op,
 {
     const struct pool_member *member = &port->pool->members[i];
     return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           (op->key == NULL || !pool_key_lacks(op->key, member)) &&
            (member->type->now == NULL || member->type->now(member, op));
 }
 
@@ -389,11 +390,32 @@ static void refused(struct pool_member *member, const char *reason)
     }
 }
 
+static void failed(struct pool_member *member, const char *reason)
+{
+    if (atomic_fetch_add_explicit(&member->errors_in_row, 1, memory_order_relaxed) + 1 >=
+        ERRORS_TO_DOWN) {
+        pool_member_transition(member, POOL_EV_ERROR, reason);
+    }
+}
+
 static void answered_wrong(struct pool_op *op, struct pool_member *member, const char *reason)
 {
+    if (op->trial) {
+        forget_result(op);
+        pool_group_finish(op, KW_E_INTEGRITY);
+        return;
+    }
     pool_stats_attempt(op, true);
     atomic_fetch_add_explicit(&op->port->pool->wrong_answers, 1, memory_order_relaxed);
-    pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
+    if (op->key != NULL && pool_key_is_resident(op->key)) {
+        /* more likely another key under the same id than a member that computes wrongly: this key
+         * is not asked of it again, and only a row of such answers takes all others from it */
+        pool_key_lacked(op->key, member,
+                        "its answer did not verify: another key under the same id");
+        failed(member, reason);
+    } else {
+        pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
+    }
     struct pool_event event = {
         .type = POOL_EVENT_WRONG_ANSWER,
         .member = member->config.name,
@@ -418,10 +440,7 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
         return;
     case POOL_VERDICT_OTHER:
         pool_stats_attempt(op, true);
-        if (atomic_fetch_add_explicit(&member->errors_in_row, 1, memory_order_relaxed) + 1 >=
-            ERRORS_TO_DOWN) {
-            pool_member_transition(member, POOL_EV_ERROR, reason);
-        }
+        failed(member, reason);
         break;
     case POOL_VERDICT_WRONG:
         answered_wrong(op, member, reason);
@@ -460,7 +479,13 @@ void pool_group_checked(struct pool_op *op, kw_status verdict)
  * configured. */
 static bool is_for_core(const struct pool *pool, const struct pool_op *op, bool public_op)
 {
-    if (public_op || pool_is_core_alone(pool)) {
+    if (public_op) {
+        return true;
+    }
+    if (op->key != NULL && pool_key_is_resident(op->key)) {
+        return false; /* a token has it, or nobody */
+    }
+    if (pool_is_core_alone(pool)) {
         return true;
     }
     switch (op->lane.kind) {

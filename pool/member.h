@@ -107,6 +107,10 @@ struct pool_member_type {
     /** Any thread: the kind's part of an operator's word, before the pool's own. KW_E_CONFLICT: it
      *  has no meaning in the state that the member is in. May be NULL. */
     kw_status (*command)(struct pool_member *member, enum pool_command command);
+    /** Any thread: begins to read what keys are there. The kind calls pool_inventory_* for what it
+     *  finds, on one thread, and pool_inventory_end once, from the supervisor. False: there is
+     *  nothing to read. NULL: never. */
+    bool (*inventory)(struct pool_member *member, struct pool_inventory *inventory);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
@@ -129,6 +133,9 @@ struct pool_member {
     _Atomic uint32_t errors_in_row;
     _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
     _Atomic int64_t up_since_ns; /* slow start counts from here */
+    /* which reading of the keys on it counts; another number, new in this process, after each start
+     * and each sync; 0: none yet */
+    _Atomic uint32_t holdings;
 
     /* pool/slot.c and pool/change.c */
     struct pool_member_config wanted;             /* as last asked for; under the change lock */
@@ -232,6 +239,23 @@ const char *pool_key_name(const struct pool_key *key);
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
+bool pool_key_is_resident(const struct pool_key *key);
+/** The member has not got this resident key, or another one under its id: it is not asked again for
+ *  it before its keys are read anew. Tells the observer. Any thread. */
+void pool_key_lacked(struct pool_key *key, struct pool_member *member, const char *why);
+/** Any thread; false for keys that are not resident. */
+bool pool_key_lacks(const struct pool_key *key, const struct pool_member *member);
+/** What was known of resident keys that the member lacks is forgotten. Any thread. */
+void pool_member_read_anew(struct pool_member *member);
+/* what a kind puts into an inventory (pool/inventory.c) */
+/** False: memory is short, or there are too many. */
+bool pool_inventory_put_key(struct pool_inventory *inventory, const struct pool_found_key *key);
+bool pool_inventory_put_loaded(struct pool_inventory *inventory, const struct pool_member *member,
+                               struct kw_span ids);
+/** `why` NULL: all there is was read. */
+void pool_inventory_end(struct pool_inventory *inventory, const struct pool_member *member,
+                        const char *why);
+bool pool_inventory_wants_tokens(const struct pool_inventory *inventory);
 /** The key goes to a member now: when it goes here, members are told to forget it. Any thread. */
 void pool_key_mark_sent(struct pool_key *key);
 /** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.

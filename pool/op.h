@@ -41,6 +41,8 @@ struct pool_op {
     } generate;
     int64_t deadline_ns; /* monotonic; KW_E_DEADLINE once it has passed */
     const char *via;     /* gateways the request came through (POOL_VIA_FIELD); NULL: none */
+    bool trial;          /* a wrong answer ends it with KW_E_INTEGRITY and is nobody's fault: to see
+                            whether a member's key is the one that is meant */
     uint64_t avoid;      /* members that must not take it: bits as in served_on; else 0 */
     pool_done_fn *on_done;
     void *owner; /* the caller's */

@@ -6,6 +6,7 @@
  * Nothing here blocks an event loop; start and stop may. */
 
 #include "pool/events.h"
+#include "pool/inventory.h"
 #include "pool/op.h"
 #include "pool/prove.h"
 
@@ -86,6 +87,9 @@ struct pool_key_desc {
     bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
     struct kc_public pub;
     struct kw_span blob;
+    struct kw_span resident; /* CKA_ID of a key that lives on the members' tokens, 1 to
+                                POOL_RESIDENT_ID_MAX bytes: `hsm` and no blob then; else empty */
+    struct kw_span check;    /* of a resident secret key: pool_agreement.check; else empty */
     const char *name; /* what remote members call it, its version being the id in hexadecimal;
                          NULL: no remote member serves it */
 };

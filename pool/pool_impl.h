@@ -54,6 +54,8 @@ struct pool {
     struct pool_counters *retired; /* per member: what ports that are gone had counted */
 
     struct pool_supervisor *supervisor;
+
+    atomic_bool inventory; /* one is under way */
 };
 
 /** Any thread: members may drop this key. */

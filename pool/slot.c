@@ -146,6 +146,7 @@ static kw_status prepare(struct pool *pool, struct pool_member *member,
     }
     atomic_store(&member->errors_in_row, 0);
     atomic_store(&member->refusals, 0);
+    atomic_store(&member->holdings, 0);
     atomic_store(&member->up_since_ns, 0);
     atomic_store(&member->attached, 0);
     atomic_store(&member->leaves_when_safe, false);

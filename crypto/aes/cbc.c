@@ -36,6 +36,8 @@ static void lane_take(struct kc_cbc_lanes *l, unsigned lane, const struct kc_cbc
     l->left[lane] = m->len / 16 - (m->last_block != NULL);
     l->last_block[lane] = m->last_block;
     l->key[lane] = m->key;
+    for (unsigned at = 0; at < 3; at++)
+        __builtin_prefetch(m->key->enc[4 * at]); /* the fourth line was read for `rounds` */
     memcpy(l->chain[lane / 4] + 16 * (lane % 4), m->iv, 16);
     if (l->left[lane] == 0)
         lane_go_on(l, lane);
@@ -59,21 +61,24 @@ static __mmask8 block_mask(size_t blocks)
     return (__mmask8)(blocks >= 4 ? 0xff : (1u << (2 * blocks)) - 1);
 }
 
-KC_VAES_INLINE void bring_in(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
+/* What the lanes of vector `v` encrypt next: `blocks` (1..RUN) of each. */
+KC_VAES_INLINE void bring_in(const struct kc_cbc_lanes *l, uint8_t (*to)[KC_AES_VECTORS][64],
+                             unsigned v, size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] =
         _mm512_maskz_loadu_epi64(mask, (const void *)(uintptr_t)l->in[4 * v + i]);
     transpose(x);
-    KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(l->block[i][v], x[i]);
+    KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(to[i][v], x[i]);
 }
 
-KC_VAES_INLINE void bring_out(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
+KC_VAES_INLINE void bring_out(const struct kc_cbc_lanes *l, uint8_t (*from)[KC_AES_VECTORS][64],
+                              unsigned v, size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
-    KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] = _mm512_load_si512(l->block[i][v]);
+    KC_UNROLL for (unsigned i = 0; i < RUN; i++) x[i] = _mm512_load_si512(from[i][v]);
     transpose(x);
     if (blocks == RUN)
         KC_UNROLL for (unsigned i = 0; i < RUN; i++)
@@ -83,37 +88,66 @@ KC_VAES_INLINE void bring_out(struct kc_cbc_lanes *l, unsigned v, size_t blocks)
             _mm512_mask_storeu_epi64((void *)(uintptr_t)l->out[4 * v + i], mask, x[i]);
 }
 
-KC_VAES_INLINE void advance(struct kc_cbc_lanes *l, unsigned vectors, size_t steps)
+KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, unsigned vectors,
+                            size_t blocks)
 {
-    const __m512i bytes = _mm512_set1_epi64((long long)(16 * steps));
+    const __m512i bytes = _mm512_set1_epi64((long long)(16 * blocks));
     for (unsigned i = 0; i < 4 * vectors; i += 8) {
         __m512i by = _mm512_and_si512(_mm512_load_si512(&l->moves[i]), bytes);
-        _mm512_store_si512(&l->in[i], _mm512_add_epi64(_mm512_load_si512(&l->in[i]), by));
-        _mm512_store_si512(&l->out[i], _mm512_add_epi64(_mm512_load_si512(&l->out[i]), by));
+        _mm512_store_si512(&address[i], _mm512_add_epi64(_mm512_load_si512(&address[i]), by));
     }
 }
 
-/* `steps` blocks in every lane of `vectors` vectors. */
+/* Once in many runs; kept apart from the loop that needs all registers. */
+__attribute__((noinline)) KC_VAES static void last_out(struct kc_cbc_lanes *l,
+                                                       uint8_t (*from)[KC_AES_VECTORS][64],
+                                                       unsigned vectors, size_t blocks)
+{
+    for (unsigned v = 0; v < vectors; v++)
+        bring_out(l, from, v, blocks);
+    advance(l, l->out, vectors, blocks);
+}
+
+static size_t run_len(size_t steps, size_t at)
+{
+    return at >= steps ? 0 : steps - at < RUN ? steps - at : RUN;
+}
+
+/* `steps` blocks in every lane of `vectors` vectors. Behind each step some vectors' last run goes
+ * out and their next one comes in: the shuffles fill what AES leaves free. */
 KC_VAES_INLINE void encrypt(struct kc_cbc_lanes *l, const struct kc_aes_lane_keys *keys,
                             size_t steps, unsigned vectors)
 {
+    const unsigned share = (vectors + RUN - 1) / RUN; /* vectors that are served behind a step */
     __m512i state[KC_AES_VECTORS];
     KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
-    for (size_t done = 0; done < steps; done += RUN) {
-        size_t now = steps - done < RUN ? steps - done : RUN;
-        for (unsigned v = 0; v < vectors; v++)
-            bring_in(l, v, now);
-        for (size_t step = 0; step < now; step++) {
-            KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
-                _mm512_xor_si512(state[v], _mm512_load_si512(l->block[step][v]));
-            kc_aes_lanes_encrypt(state, keys, l->rounds, vectors);
-            KC_UNROLL for (unsigned v = 0; v < vectors; v++)
-                _mm512_store_si512(l->block[step][v], state[v]);
+    for (unsigned v = 0; v < vectors; v++)
+        bring_in(l, l->block[0], v, run_len(steps, 0));
+    advance(l, l->in, vectors, run_len(steps, 0));
+    for (size_t at = 0; at < steps; at += RUN) {
+        uint8_t(*block)[KC_AES_VECTORS][64] = l->block[at / RUN % 2];
+        uint8_t(*beside)[KC_AES_VECTORS][64] = l->block[(at / RUN + 1) % 2];
+        size_t now = run_len(steps, at), next = run_len(steps, at + RUN);
+        for (unsigned step = 0; step < RUN; step++) {
+            if (step < now) {
+                KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
+                    _mm512_xor_si512(state[v], _mm512_load_si512(block[step][v]));
+                kc_aes_lanes_encrypt(state, keys, l->rounds, vectors);
+                KC_UNROLL for (unsigned v = 0; v < vectors; v++)
+                    _mm512_store_si512(block[step][v], state[v]);
+            }
+            for (unsigned v = share * step; v < share * (step + 1) && v < vectors; v++) {
+                if (at > 0)
+                    bring_out(l, beside, v, RUN);
+                if (next > 0)
+                    bring_in(l, beside, v, next);
+            }
         }
-        for (unsigned v = 0; v < vectors; v++)
-            bring_out(l, v, now);
-        advance(l, vectors, now);
+        if (at > 0)
+            advance(l, l->out, vectors, RUN);
+        advance(l, l->in, vectors, next);
     }
+    last_out(l, l->block[(steps - 1) / RUN % 2], vectors, (steps - 1) % RUN + 1);
     KC_UNROLL for (unsigned v = 0; v < vectors; v++) _mm512_store_si512(l->chain[v], state[v]);
 }
 
@@ -156,19 +190,18 @@ static size_t next_of(const struct kc_cbc_message *messages, size_t n, size_t fr
 KC_VAES static unsigned refill(struct kc_cbc_lanes *l, const struct kc_cbc_message *messages,
                                size_t n, size_t *next, unsigned used, struct kc_aes_lane_keys *keys)
 {
-    for (unsigned v = 0; v < KC_AES_VECTORS && *next < n; v++) {
-        unsigned taken = 0;
-        for (unsigned i = 4 * v; i < 4 * v + 4 && *next < n; i++) {
-            if (l->moves[i] != 0)
-                continue;
-            lane_take(l, i, &messages[*next]);
-            *next = next_of(messages, n, *next + 1, l->rounds);
-            used = i + 1 > used ? i + 1 : used;
-            taken++;
-        }
-        if (taken > 0)
-            kc_aes_lanes_set(keys, v, &l->key[4 * v], 0);
+    unsigned taken = 0; /* a bit a vector */
+    for (unsigned i = 0; i < KC_AES_LANES && *next < n; i++) {
+        if (l->moves[i] != 0)
+            continue;
+        lane_take(l, i, &messages[*next]);
+        *next = next_of(messages, n, *next + 1, l->rounds);
+        used = i + 1 > used ? i + 1 : used;
+        taken |= 1u << (i / 4);
     }
+    for (unsigned v = 0; v < KC_AES_VECTORS; v++)
+        if (taken >> v & 1)
+            kc_aes_lanes_set(keys, v, &l->key[4 * v], 0);
     return used;
 }
 
@@ -178,17 +211,17 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
 {
     struct kc_cbc_lanes *l = &scratch->lanes;
     size_t next = next_of(messages, n, 0, rounds), steps;
-    if (next == n)
-        return;
     l->rounds = rounds;
     for (unsigned i = 0; i < KC_AES_LANES; i++) {
         lane_idle(l, i);
         l->key[i] = messages[next].key;
     }
     unsigned used = 0;
-    do {
+    for (;;) {
         used = refill(l, messages, n, &next, used, &scratch->keys);
         steps = next_steps(l, used);
+        if (steps == 0)
+            break;
         if (used <= 8)
             encrypt_2(l, &scratch->keys, steps);
         else if (used <= 16)
@@ -196,13 +229,17 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
         else
             encrypt_8(l, &scratch->keys, steps);
         account(l, used, steps);
-    } while (steps > 0);
+    }
 }
 
 void kc_cbc_encrypt(struct kc_cbc_message *messages, size_t n, struct kc_cbc_scratch *scratch)
 {
+    unsigned sizes = 0;
+    for (size_t i = 0; i < n; i++)
+        sizes |= 1u << messages[i].key->rounds;
     for (unsigned rounds = 10; rounds <= 14; rounds += 2)
-        encrypt_size(messages, n, rounds, scratch);
+        if (sizes >> rounds & 1)
+            encrypt_size(messages, n, rounds, scratch);
     kw_wipe(scratch, sizeof *scratch);
 }
 

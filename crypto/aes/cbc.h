@@ -23,8 +23,8 @@ struct kc_cbc_lanes {
     _Alignas(64) uint64_t in[KC_AES_LANES], out[KC_AES_LANES]; /* addresses */
     uint64_t moves[KC_AES_LANES];                              /* all ones, or 0 for an idle lane */
     uint64_t left[KC_AES_LANES]; /* blocks until the lane has to be looked at; most when idle */
-    uint8_t chain[KC_AES_VECTORS][64]; /* iv, then the last ciphertext block */
-    uint8_t block[KC_CBC_RUN][KC_AES_VECTORS][64];
+    uint8_t chain[KC_AES_VECTORS][64];                /* iv, then the last ciphertext block */
+    uint8_t block[2][KC_CBC_RUN][KC_AES_VECTORS][64]; /* of this run; of the ones beside it */
     const struct kc_aes_schedule *key[KC_AES_LANES];
     const uint8_t *last_block[KC_AES_LANES]; /* still to come, or NULL */
     unsigned rounds;

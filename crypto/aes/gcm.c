@@ -129,7 +129,7 @@ KC_VAES static void before_tails(struct kc_gcm_message *const *group, struct pro
         p->aad = 0;
         p->hash = hash_aad(m, p->hash);
         if (m->len >= KC_GCM_BULK)
-            p->done = kc_gcm_bulk(m, decrypt, &p->hash, &pending, group[i + 1 < count ? i + 1 : i]);
+            p->done = kc_gcm_bulk(m, decrypt, &p->hash, &pending);
     }
     kc_gcm_bulk_end(&pending);
     /* the ciphertext is hashed before it is overwritten in place, or after it is made */

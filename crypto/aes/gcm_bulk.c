@@ -30,10 +30,12 @@ KC_VAES_INLINE void hash_vector(struct kc_ghash_sums *sums, const struct kc_gcm_
 /* 512 bytes of CTR; with `hashed` also GHASH of 512 bytes there, one vector behind each of the
  * first eight rounds: both use the same two units, and each fills the other's waits. */
 KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *counter,
-                          const struct kc_gcm_pending *hashed, const struct kc_gcm_message *next)
+                          const struct kc_gcm_pending *hashed)
 {
     const __m512i four = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
     const struct kc_aes_schedule *key = m->key;
+    const uint8_t *in = m->in + at;
+    uint8_t *out = m->out + at;
     struct kc_ghash_sums sums = kc_ghash_zero();
     __m512i s[VECTORS], k = round_key(key, 0);
     KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
@@ -45,8 +47,6 @@ KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *co
     {
         k = round_key(key, round);
         KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) s[v] = _mm512_aesenc_epi128(s[v], k);
-        _mm_prefetch((const char *)next->in + at + 64 * (round - 1), _MM_HINT_T0);
-        __builtin_prefetch(next->out + at + 64 * (round - 1), 1);
         if (hashed)
             hash_vector(&sums, hashed, round - 1);
     }
@@ -58,15 +58,15 @@ KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *co
     KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
     {
         /* the data goes into the last round's key: one xor for both */
-        __m512i data = _mm512_xor_si512(_mm512_loadu_si512(m->in + at + 64 * v), k);
-        _mm512_storeu_si512(m->out + at + 64 * v, _mm512_aesenclast_epi128(s[v], data));
+        __m512i data = _mm512_xor_si512(_mm512_loadu_si512(in + 64 * v), k);
+        _mm512_storeu_si512(out + 64 * v, _mm512_aesenclast_epi128(s[v], data));
     }
     if (hashed)
         *hashed->hash = kc_ghash_finish(&sums);
 }
 
 KC_VAES size_t kc_gcm_bulk(const struct kc_gcm_message *m, int decrypt, __m128i *hash,
-                           struct kc_gcm_pending *pending, const struct kc_gcm_message *next)
+                           struct kc_gcm_pending *pending)
 {
     const __m512i first = _mm512_set_epi32(5, 0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0);
     __m512i counter = _mm512_broadcast_i32x4(_mm_maskz_loadu_epi8(0x0fff, m->iv));
@@ -77,9 +77,9 @@ KC_VAES size_t kc_gcm_bulk(const struct kc_gcm_message *m, int decrypt, __m128i 
         if (decrypt)
             *pending = own;
         if (pending->data)
-            group(m, at, &counter, pending, next);
+            group(m, at, &counter, pending);
         else
-            group(m, at, &counter, NULL, next);
+            group(m, at, &counter, NULL);
         *pending = own;
     }
     if (decrypt)

@@ -21,7 +21,7 @@ struct kc_gcm_pending {
  * to take along; `hash` has to live until then. `next` is fetched into the cache meanwhile.
  * Returns how many bytes were done: a multiple of KC_GCM_BULK. */
 KC_VAES size_t kc_gcm_bulk(const struct kc_gcm_message *m, int decrypt, __m128i *hash,
-                           struct kc_gcm_pending *pending, const struct kc_gcm_message *next);
+                           struct kc_gcm_pending *pending);
 
 /** Hashes what is left. */
 KC_VAES void kc_gcm_bulk_end(struct kc_gcm_pending *pending);

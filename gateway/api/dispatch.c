@@ -14,14 +14,20 @@
 
 /* The tenant is read from the path of `authorization` and must be there; the value is the one that
  * says "no particular tenant". One header line in exactly this form: see the clients' parsers. */
-#define CHALLENGE                                                                                  \
+#define CHALLENGE(resource)                                                                        \
     "Bearer authorization=\"https://login.microsoftonline.com/"                                    \
-    "00000000-0000-0000-0000-000000000000\", resource=\"https://vault.azure.net\""
+    "00000000-0000-0000-0000-000000000000\", resource=\"https://" resource "\""
 
 static void reply_challenge(struct gw_request *req)
 {
     struct gw_fault fault;
-    gw_reply_header(req, "www-authenticate", CHALLENGE);
+    bool hsm = req->site && req->site->managed_hsm;
+    gw_reply_header(req, "www-authenticate",
+                    hsm ? CHALLENGE("managedhsm.azure.net") : CHALLENGE("vault.azure.net"));
+    if (hsm && req->authorization.len == 0) {
+        gw_reply(req, 401, NULL, NULL, 0); /* a Managed HSM's has no body */
+        return;
+    }
     if (req->authorization.len == 0)
         gw_fault_set(&fault, 401, "Unauthorized", NULL,
                      "AKV10000: Request is missing a Bearer or PoP token.");
@@ -104,6 +110,34 @@ static bool check_route(struct gw_request *req, enum gw_match match,
     return true;
 }
 
+/* Which vault? Before anything is refused, because refusals look different by its type. */
+static bool find_site(struct gw_request *req, struct gw_fault *fault)
+{
+    struct kw_span authority;
+    if (!gw_authority(req, &authority))
+        return gw_fault_bad(fault, "The Host of the request is not a host name and port.");
+    if (req->peer->face != GW_FACE_API)
+        return true;
+    req->site = gw_sites_find(gw_loop_app(req->loop)->sites, authority);
+    if (!req->site)
+        return gw_fault_set(fault, 404, "VaultNotFound", NULL,
+                            "No vault of this gateway has the host name %.*s.", (int)authority.len,
+                            (const char *)authority.data);
+    return true;
+}
+
+/* A Managed HSM has keys and its own administration, a Key Vault has no HSM to administer. */
+static bool check_kind(const struct gw_request *req, struct gw_fault *fault)
+{
+    const struct gw_route *route = req->route;
+    bool secret = route->kind == STORE_SECRET || route->kind == STORE_CERTIFICATE;
+    if (!req->site || !((secret && req->site->managed_hsm) || (route->hsm && req->site->key_vault)))
+        return true;
+    return gw_fault_set(fault, 404, "NotFound", NULL,
+                        "The path of the request names nothing that a %s has.",
+                        req->site->managed_hsm ? "Managed HSM" : "Key Vault");
+}
+
 /* A key's name stands in every path of the API face that has a parameter. */
 static bool check_names(const struct gw_request *req, struct gw_fault *fault)
 {
@@ -163,11 +197,12 @@ static bool check_head(struct gw_request *req)
     struct gw_path path;
     struct gw_match_result result = {0};
     const char *why = NULL;
+    bool known = find_site(req, &fault);
     if (face != GW_FACE_ADMIN && gw_auth_identify(app->auth, req) != KW_OK) {
         reply_challenge(req);
         return false;
     }
-    if (!check_rate(app, req, &fault)) {
+    if (!known || !check_rate(app, req, &fault)) {
         gw_reply_fault(req, &fault);
         return false;
     }
@@ -195,7 +230,7 @@ static bool check_head(struct gw_request *req)
     req->route = result.route;
     req->param_count = result.param_count;
     memcpy(req->params, result.params, sizeof req->params);
-    if (!check_access(req, &fault) || !check_names(req, &fault)) {
+    if (!check_kind(req, &fault) || !check_access(req, &fault) || !check_names(req, &fault)) {
         gw_reply_fault(req, &fault);
         return false;
     }
@@ -204,18 +239,11 @@ static bool check_head(struct gw_request *req)
 
 enum gw_begin gw_request_begin(struct gw_request *req)
 {
-    struct gw_fault fault;
-    struct kw_span authority;
     if (req->started_ns == 0)
         req->started_ns = kw_now_ns();
     gw_request_id(req->id);
     if (!check_head(req))
         return GW_BEGIN_REPLIED;
-    if (!gw_authority(req, &authority)) {
-        gw_fault_bad(&fault, "The Host of the request is not a host name and port.");
-        gw_reply_fault(req, &fault);
-        return GW_BEGIN_REPLIED;
-    }
     const struct gw_limits *limits = gw_app_limits(gw_loop_app(req->loop));
     req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
     if (!req->route->piece)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "gateway/api/route.h"
+#include "gateway/api/site.h"
 
 /* What a status says to a client. The text is whole; NOT_FOUND and CONFLICT name their object. */
 static const struct row {
@@ -149,6 +150,14 @@ void gw_reply_fault(struct gw_request *req, const struct gw_fault *fault)
 {
     struct gw_out out;
     gw_out_init(&out, req->arena, 512, 8192);
+    struct gw_fault named;
+    if (req->site && req->site->managed_hsm) {
+        /* a Managed HSM says in the text which request it was */
+        named = *fault;
+        size_t len = strlen(named.message);
+        snprintf(named.message + len, sizeof named.message - len, " (Activity ID: %s)", req->id);
+        fault = &named;
+    }
     gw_out_text(&out, "{\"error\":");
     gw_fault_write(&out, fault);
     gw_out_text(&out, "}");

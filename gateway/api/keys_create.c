@@ -88,6 +88,7 @@ void gw_keys_create(struct gw_request *req)
         gw_reply_fault(req, &fault);
         return;
     }
+    request.hsm |= site->managed_hsm; /* where every key is one of the HSM */
     request.name = gw_name_param(req);
     if (!request.name)
         return;

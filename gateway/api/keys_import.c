@@ -195,6 +195,7 @@ void gw_keys_import(struct gw_request *req)
         gw_reply_fault(req, &fault);
         return;
     }
+    import->request.hsm |= gw_site_of(req)->managed_hsm;
     import->request.name = gw_name_param(req);
     if (!import->request.name)
         return;

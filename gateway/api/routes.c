@@ -7,6 +7,8 @@
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
+#define HSM(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
@@ -30,7 +32,7 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_GET,    "/deletedkeys/{}",         "deletedkeys_get",  gw_keys_get_deleted,  "keys/deletedKeys/read/action"),
     KEYS(GW_POST,   "/deletedkeys/{}/recover", "keys_recover",     gw_keys_recover,      "keys/deletedKeys/recover/action"),
     KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
-    KEYS(GW_POST,   "/rng",                    "rng",              gw_rng,               "rng/action"),
+    HSM(GW_POST,    "/rng",                    "rng",              gw_rng,               "rng/action"),
 
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
@@ -43,6 +45,9 @@ const struct gw_route gw_routes[] = {
     ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
 
     CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    CONTROL(GW_GET,  "/keys",                 "control_keys",   gw_admin_keys,   "control/read"),
+    CONTROL(GW_GET,  "/tokens/keys",          "control_tokens", gw_admin_token_keys, "control/read"),
+    CONTROL(GW_POST, "/keys/{}/adopt",        "control_adopt",  gw_admin_adopt,  "control/key"),
     CONTROL(GW_POST, "/members/{}/probe",     "control_probe",  gw_admin_probe,  "control/member"),
     CONTROL(GW_POST, "/members/{}/recover",   "control_member", gw_admin_member, "control/member"),
     CONTROL(GW_POST, "/members/{}/drain",     "control_member", gw_admin_member, "control/member"),

@@ -8,10 +8,12 @@
 struct gw_site {
     const char *name; /* in the store: struct store_ref.vault */
     struct vault *vault;
-    bool managed_hsm;        /* behaves as a Managed HSM, not as a Key Vault */
+    bool managed_hsm; /* a Managed HSM: keys only, every key of HSM type */
+    bool key_vault;   /* a Key Vault: no administration of an HSM. Neither: both are served */
     unsigned retention_days; /* of deleted objects: 7 to 90 */
     bool purge_protection;   /* deleted objects leave only when their retention ends */
 };
 
-/** The vault that the request's host name selects; never NULL. Loop thread. */
+/** The vault that the request's host name selects; never NULL once the request has its route. Loop
+ *  thread. */
 const struct gw_site *gw_site_of(const struct gw_request *req);

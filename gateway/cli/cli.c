@@ -56,6 +56,20 @@ static const struct cli_command commands[] = {
      "(drain, destroy\n"
      "what keyward has on the token, verify, and stay out of the group).",
      cli_member},
+    {"key",
+     "keyward key list [-c FILE | --data DIR] [--json]\n"
+     "keyward key adopt --list [-c FILE | --data DIR] [--json]\n"
+     "keyward key adopt NAME --id HEX|--label TEXT [--member NAME] [--ops OP,OP] [-c FILE | --data "
+     "DIR]",
+     "list: the keys of the gateway, how each is kept (software, hsm: wrapped under the security\n"
+     "domain, resident: on the tokens), which members can use it and which have it loaded now.\n"
+     "adopt --list: the keys that are on the members' tokens. adopt NAME: makes a key of the "
+     "gateway\n"
+     "of one that is there, after each member that holds it has shown that it is the same key. It\n"
+     "stays where it is: deleting or purging it in keyward removes the record, never the key on "
+     "the\n"
+     "token, and so does member zeroize.",
+     cli_key},
     {"doctor", "keyward doctor [-c FILE | --data DIR] [--json]",
      "Looks at configuration, files, certificates, store and machine, and goes through each "
      "member\n"

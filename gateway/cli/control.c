@@ -12,12 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RESPONSE_MAX (4u << 20)
+#define RESPONSE_MAX (64u << 20)
+#define SECONDS      10
 
-static int open_socket(const char *path, char *error, size_t error_len)
+static int open_socket(const char *path, unsigned seconds, char *error, size_t error_len)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval limit = {.tv_sec = 10};
+    const struct timeval limit = {.tv_sec = (time_t)seconds};
     if (strlen(path) >= sizeof address.sun_path) {
         snprintf(error, error_len, "%s: the path is too long for a Unix socket", path);
         return -1;
@@ -38,13 +39,14 @@ static int open_socket(const char *path, char *error, size_t error_len)
     return -1;
 }
 
-static bool send_request(int fd, const char *method, const char *path)
+static bool send_request(int fd, const char *method, const char *path, const char *json)
 {
-    char request[512];
+    char request[4096];
     int len = snprintf(request, sizeof request,
-                       "%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n"
-                       "connection: close\r\n\r\n",
-                       method, path);
+                       "%s %s HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %zu\r\n"
+                       "connection: close\r\n\r\n%s",
+                       method, path, json ? "content-type: application/json\r\n" : "",
+                       json ? strlen(json) : 0, json ? json : "");
     if (len < 0 || (size_t)len >= sizeof request)
         return false;
     for (int sent = 0; sent < len;) {
@@ -179,11 +181,19 @@ kw_status cli_control_parse(const char *response, size_t len, int *http_status, 
 kw_status cli_control(const char *socket_path, const char *method, const char *path,
                       int *http_status, char **body, char *error, size_t error_len)
 {
-    int fd = open_socket(socket_path, error, error_len);
+    return cli_control_send(socket_path, method, path, NULL, SECONDS, http_status, body, error,
+                            error_len);
+}
+
+kw_status cli_control_send(const char *socket_path, const char *method, const char *path,
+                           const char *json, unsigned seconds, int *http_status, char **body,
+                           char *error, size_t error_len)
+{
+    int fd = open_socket(socket_path, seconds, error, error_len);
     if (fd < 0)
         return KW_E_UNAVAILABLE;
     size_t len = 0;
-    char *response = send_request(fd, method, path) ? receive_all(fd, &len) : NULL;
+    char *response = send_request(fd, method, path, json) ? receive_all(fd, &len) : NULL;
     close(fd);
     kw_status status = response ? cli_control_parse(response, len, http_status, body) : KW_E_IO;
     free(response);

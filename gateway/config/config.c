@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/config/defaults.h"
+#include "gateway/config/vaults.h"
 
 void gw_config_defaults(struct gw_config *config)
 {
@@ -46,6 +47,9 @@ void gw_config_free(struct gw_config *config)
     }
     for (size_t i = 0; i < config->member_count; i++)
         member_fini(&config->members[i]);
+    for (size_t i = 0; i < config->vault_count; i++)
+        gw_config_vault_fini(&config->vaults[i]);
+    free(config->vaults);
     free(config->listeners);
     free(config->members);
     free(config->path);

@@ -9,6 +9,30 @@ struct gw_listener_config {
     char *client_ca;
 };
 
+#define GW_VAULT_NAME_MIN     3
+#define GW_VAULT_NAME_MAX     24
+#define GW_VAULT_NAME_ALLOWED "3 to 24 letters, digits and '-', beginning with a letter"
+#define GW_RETENTION_MIN      7 /* days that a deleted object is kept */
+#define GW_RETENTION_MAX      90
+
+/** Is it the name of a vault (GW_VAULT_NAME_ALLOWED)? */
+bool gw_vault_name_ok(struct kw_span name);
+
+enum gw_vault_type {
+    GW_VAULT_BOTH, /* Key Vault and Managed HSM at once */
+    GW_VAULT_KEYS, /* a Key Vault */
+    GW_VAULT_HSM   /* a Managed HSM */
+};
+
+struct gw_vault_config {
+    char *name;
+    enum gw_vault_type type;
+    char **hosts; /* host names besides NAME.localhost, without port */
+    size_t host_count;
+    unsigned retention_days;
+    bool purge_protection;
+};
+
 struct gw_limits {
     unsigned rate;            /* requests a second and client; 0: none */
     size_t max_body;          /* bytes of one body, default 262144 */
@@ -27,9 +51,11 @@ struct gw_config {
     unsigned workers; /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
-    char *admin_bind;   /* NULL: none */
-    char *control_path; /* Unix socket of the CLI, default DATA/control.sock */
-    char *tokens_file;  /* NULL: none */
+    char *admin_bind;               /* NULL: none */
+    char *control_path;             /* Unix socket of the CLI, default DATA/control.sock */
+    char *tokens_file;              /* NULL: none */
+    struct gw_vault_config *vaults; /* beside the default one, which may be among them */
+    size_t vault_count;
     struct pool_member_config *members;
     size_t member_count;
     int recovery_retries;

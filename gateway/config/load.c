@@ -17,6 +17,7 @@
 #include "gateway/config/members.h"
 #include "gateway/config/raw.h"
 #include "gateway/config/values.h"
+#include "gateway/config/vaults.h"
 
 /* libcyaml's last error line, for the case that it refuses what document.c let through. */
 struct last_message {
@@ -209,6 +210,7 @@ static kw_status read_all(struct gw_document *doc, const char *base, const struc
         read_group(doc, raw->group, config);
         KW_TRY(gw_config_members(doc, base, raw->group, config));
     }
+    KW_TRY(gw_config_vaults(doc, raw, config));
     read_limits(doc, raw->limits, &config->limits);
     read_parts_to_come(doc, raw);
     return KW_OK;

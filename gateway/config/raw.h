@@ -10,6 +10,7 @@ enum raw_member_type { RAW_MEMBER_PKCS11, RAW_MEMBER_CORE, RAW_MEMBER_REMOTE };
 enum raw_hedge { RAW_HEDGE_OFF, RAW_HEDGE_ON };
 enum raw_coalesce { RAW_COALESCE_AUTO, RAW_COALESCE_OFF };
 enum raw_sandbox { RAW_SANDBOX_DEFAULT, RAW_SANDBOX_STRICT, RAW_SANDBOX_OFF };
+enum raw_vault_type { RAW_VAULT_BOTH, RAW_VAULT_VAULT, RAW_VAULT_HSM };
 enum raw_role { RAW_ROLE_USER, RAW_ROLE_SO };
 
 struct raw_tls {
@@ -78,6 +79,15 @@ struct raw_limits {
     char *header_timeout, *body_timeout, *idle_timeout, *handshake_timeout, *drain;
 };
 
+struct raw_vault {
+    char *name;
+    enum raw_vault_type type;
+    char **hosts;
+    unsigned hosts_count;
+    unsigned *retention_days;
+    bool purge_protection;
+};
+
 struct raw_config {
     char *data, *control;
     unsigned *loops, *workers;
@@ -88,6 +98,8 @@ struct raw_config {
     struct raw_group *group;
     struct raw_auth *auth;
     struct raw_limits *limits;
+    struct raw_vault *vaults;
+    unsigned vaults_count;
 };
 
 /** Schema of the whole document (a pointer to struct raw_config). */

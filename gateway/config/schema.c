@@ -18,6 +18,8 @@ static const cyaml_strval_t member_types[] = {
 static const cyaml_strval_t hedges[] = {{"off", RAW_HEDGE_OFF}, {"on", RAW_HEDGE_ON}};
 static const cyaml_strval_t coalescings[] = {{"auto", RAW_COALESCE_AUTO},
                                              {"off", RAW_COALESCE_OFF}};
+static const cyaml_strval_t vault_types[] = {
+    {"both", RAW_VAULT_BOTH}, {"vault", RAW_VAULT_VAULT}, {"hsm", RAW_VAULT_HSM}};
 static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_SO}};
 
 static const cyaml_strval_t sandboxes[] = {
@@ -110,6 +112,22 @@ static const cyaml_schema_field_t limits_fields[] = {
     TEXT("drain", raw_limits, drain),
     CYAML_FIELD_END};
 
+static const cyaml_schema_value_t host_entry = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
+
+static const cyaml_schema_field_t vault_fields[] = {
+    NEEDED("name", raw_vault, name),
+    CYAML_FIELD_ENUM("type", OPTIONAL | CYAML_FLAG_STRICT, struct raw_vault, type, vault_types,
+                     COUNT(vault_types)),
+    CYAML_FIELD_SEQUENCE("hosts", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, hosts,
+                         &host_entry, 0, CYAML_UNLIMITED),
+    NUMBER("retention_days", raw_vault, retention_days),
+    CYAML_FIELD_BOOL("purge_protection", OPTIONAL, struct raw_vault, purge_protection),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t vault_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_vault, vault_fields)};
+
 static const cyaml_schema_value_t listener_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_listener, listener_fields)};
 
@@ -125,6 +143,8 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING_PTR("group", OPTIONAL, struct raw_config, group, group_fields),
     CYAML_FIELD_MAPPING_PTR("auth", OPTIONAL, struct raw_config, auth, auth_fields),
     CYAML_FIELD_MAPPING_PTR("limits", OPTIONAL, struct raw_config, limits, limits_fields),
+    CYAML_FIELD_SEQUENCE("vaults", OPTIONAL | CYAML_FLAG_POINTER, struct raw_config, vaults,
+                         &vault_entry, 0, 1000),
     CYAML_FIELD_END};
 
 const cyaml_schema_value_t gw_config_schema = {

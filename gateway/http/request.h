@@ -28,6 +28,7 @@ enum gw_method {
 
 struct gw_route;
 struct gw_identity;
+struct gw_site;
 struct gw_request;
 
 /** Which set of routes a listener serves. */
@@ -102,6 +103,7 @@ struct gw_request {
     size_t param_count;
     struct kw_span query; /* raw, without '?' */
     const struct gw_identity *identity;
+    const struct gw_site *site; /* which vault; face API only */
 
     /* the body when the route does not stream */
     struct kw_buf body;

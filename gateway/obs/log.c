@@ -215,6 +215,12 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log(GW_LOG_ERROR, "member gave a wrong answer; it was not sent", "member", member,
                "reason", reason, NULL);
         break;
+    case POOL_EVENT_KEY_LACKING:
+        gw_log(
+            GW_LOG_WARN,
+            "member is not asked for a resident key until its next start or: keyward member sync",
+            "member", member, "reason", reason, NULL);
+        break;
     case POOL_EVENT_TOKEN_REFUSED:
         gw_log(GW_LOG_ERROR,
                "member refused the token; no further attempt until the token file changes or an "

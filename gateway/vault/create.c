@@ -166,3 +166,29 @@ void vault_key_import(struct vault *vault, struct gw_loop *loop,
     if (status != KW_OK)
         end(creation, status);
 }
+
+static kw_status adopt(struct creation *creation, const struct vault_resident *resident,
+                       const struct kc_public *pub)
+{
+    struct vault_key *key = creation->key;
+    key->hsm = true;
+    key->resident = malloc(sizeof *resident);
+    if (!key->resident)
+        return KW_E_NOMEM;
+    *key->resident = *resident;
+    KW_TRY(vault_key_make_usable(creation->job.vault, key, pub));
+    vault_job_put(&creation->job, &key->object);
+    return KW_OK;
+}
+
+void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
+                     const struct vault_resident *resident, const struct kc_public *pub,
+                     vault_key_fn *done, void *ctx)
+{
+    struct creation *creation = begin(vault, loop, req, done, ctx);
+    if (!creation)
+        return;
+    kw_status status = adopt(creation, resident, pub);
+    if (status != KW_OK)
+        end(creation, status);
+}

@@ -21,6 +21,13 @@ kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
                                  .pub = *pub,
                                  .blob = kw_span_of(key->blob, key->blob_len),
                                  .name = key->name};
+    if (key->resident) {
+        desc.resident = kw_span_of(key->resident->id, key->resident->id_len);
+        desc.check = kw_span_of(key->resident->check, key->resident->check_len);
+    }
+    key->kty = pub->kty;
+    key->curve = pub->curve;
+    key->bits = pub->bits;
     if (vault_version_id(desc.id, key->version) != KW_OK)
         return KW_E_INTEGRITY;
     return pool_key_create(&key->key, vault->pool, &desc);
@@ -63,6 +70,7 @@ static void clear(struct vault_object *object)
     if (key->key)
         pool_key_unref(key->key);
     free(key->blob);
+    free(key->resident);
 }
 
 static void answer(vault_any_fn *done, void *ctx, kw_status status, struct vault_object *object)

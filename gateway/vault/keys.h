@@ -5,15 +5,28 @@
 #include "gateway/vault/kind.h"
 #include "pool/pool.h"
 
+/** Which key on the members' tokens a resident key is. */
+struct vault_resident {
+    uint8_t id[POOL_RESIDENT_ID_MAX];
+    size_t id_len;
+    uint8_t check[POOL_RESIDENT_CHECK_LEN]; /* of a secret key: pool_agreement.check */
+    size_t check_len;
+    char label[POOL_LABEL_MAX + 1]; /* as it was when the key was adopted; for people */
+};
+
 /** One key version; see struct vault_object. */
 struct vault_key {
     VAULT_OBJECT;
     bool hsm;
+    enum kw_kty kty; /* type and size, in pages too */
+    enum kw_curve curve;
+    unsigned bits;
     uint16_t ops;              /* bit (1 << enum kw_kind) for sign..unwrap */
     bool op_import, op_export; /* key_ops "import", "export" */
     struct pool_key *key;      /* usable as it is; NULL in pages (lists show no material) */
     uint8_t *blob;             /* the wrapped private half, as in the record */
     size_t blob_len;
+    struct vault_resident *resident; /* the key lives on the tokens, `blob` is empty; else NULL */
 };
 
 /** Keys among the kinds of objects. */
@@ -82,6 +95,11 @@ void vault_key_create(struct vault *vault, struct gw_loop *loop,
 void vault_key_import(struct vault *vault, struct gw_loop *loop,
                       const struct vault_key_request *req, struct kc_key *key, vault_key_fn *done,
                       void *ctx);
+/** Stores a key that lives on the members' tokens, whose public half is `pub` (of a secret key:
+ * type and bits). The caller has seen that members agree on it (pool_agree). */
+void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
+                     const struct vault_resident *resident, const struct kc_public *pub,
+                     vault_key_fn *done, void *ctx);
 /** Changes what `change` has, of one version (empty: the newest). Concurrent changes of one version
  *  are applied one after the other, none is lost. */
 void vault_key_update(struct vault *vault, struct gw_loop *loop, const char *vault_name,

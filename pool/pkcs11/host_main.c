@@ -228,8 +228,18 @@ static int serve(struct pool_host *host, uint8_t *room)
             return EXIT_DONE;
         }
         struct kw_span ids;
+        struct pool_wire_list list;
         if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
             pool_host_keys_forget(host, ids);
+            if (ids.len == 0) {
+                pool_host_objects_forget(host);
+            }
+            continue;
+        }
+        if (status == KW_OK && fd < 0 && pool_wire_get_list(body, &list) == KW_OK) {
+            if (pool_host_list(host, &list) != KW_OK) {
+                return EXIT_PROTOCOL;
+            }
             continue;
         }
         if (status == KW_OK && fd < 0 && pool_wire_get_plain(body, POOL_WIRE_ZEROIZE) == KW_OK) {
@@ -255,6 +265,7 @@ int pool_host_main(int control_fd)
     host.lock_fd = -1;
     pthread_mutex_init(&host.objects, NULL);
     pthread_mutex_init(&host.generating, NULL);
+    pthread_mutex_init(&host.finding, NULL);
     uint8_t *room = kw_secret_alloc(POOL_CONTROL_MAX);
     if (room == NULL) {
         return EXIT_FAILED;

@@ -265,6 +265,7 @@ static void into_service(struct pool_p11 *p11, struct pool_p11_host *host)
         host->serving = true;
         p11->serving++;
     }
+    pool_member_read_anew(p11->member);
     pthread_mutex_unlock(&p11->lock);
     pool_each_port(p11->member->pool, open_on_port, p11->member);
 }
@@ -347,6 +348,11 @@ static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct k
         pool_p11_on_logged_in(p11, host, body);
     } else if (type == POOL_WIRE_ZEROIZED && host->phase == POOL_P11_SERVING) {
         pool_p11_on_zeroized(p11, host, body);
+    } else if (type >= POOL_WIRE_LISTED && type <= POOL_WIRE_LISTED_ALL &&
+               host->phase == POOL_P11_SERVING) {
+        if (!pool_p11_on_listed(p11, host, body)) {
+            pool_p11_start_failed(p11, host, "the host broke the protocol");
+        }
     } else if (type == POOL_WIRE_READY && host->phase == POOL_P11_WAIT_READY) {
         on_ready(p11, host, body, now_ns);
     } else {
@@ -546,6 +552,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
     }
     pool_p11_pass_on_forget(p11);
     pool_p11_run_zeroize(p11);
+    int64_t listing = pool_p11_run_inventory(p11, now_ns);
+    next = listing < next ? listing : next;
     if (pool_member_parked(member)) {
         return next; /* until an operator activates it, which wakes the supervisor */
     }

@@ -1,0 +1,136 @@
+"""Many vaults on one gateway: the host name selects, each has its own objects and manners."""
+
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from hsm import Group
+from keyward import Case, Server
+
+
+def at(host, server):
+    return {"Host": f"{host}:{server.port}"}
+
+
+class Dev(Case):
+    """`serve --dev` makes a vault when its name is first asked for."""
+
+    def test_own_objects(self):
+        blue, red = at("blue.localhost", self.server), at("red.localhost", self.server)
+        made = self.server.post("/keys/same/create", {"kty": "EC"}, headers=blue)
+        self.expect(made, 200)
+        self.assertTrue(made.json["key"]["kid"].startswith(f"https://blue.localhost:{self.server.port}/keys/same/"))
+        self.expect(self.server.get("/keys/same", headers=red), 404, "KeyNotFound")
+        self.expect(self.server.get("/keys/same"), 404, "KeyNotFound")
+        self.expect(self.server.get("/keys/same", headers=at("BLUE.localhost", self.server)), 200)
+        other = self.server.post("/keys/same/create", {"kty": "EC"}, headers=red)
+        self.assertNotEqual(other.json["key"]["x"], made.json["key"]["x"])
+        self.expect(self.server.request("DELETE", "/keys/same", headers=red), 200)
+        self.expect(self.server.get("/keys/same", headers=blue), 200)
+        self.assertEqual(self.server.get("/deletedkeys", headers=blue).json["value"], [])
+
+    def test_addresses_are_the_default(self):
+        self.server.create("plain", "EC")
+        for host in ("localhost", "127.0.0.1", "[::1]", "some.where.example"):
+            self.expect(self.server.get("/keys/plain", headers=at(host, self.server)), 200)
+
+    def test_names_that_cannot_be(self):
+        for host in ("x.localhost", "1abc.localhost", "a_b.localhost", "a.b.localhost", "a" * 25 + ".localhost"):
+            self.expect(self.server.get("/keys", headers=at(host, self.server)), 404, "VaultNotFound")
+
+    def test_restart(self):
+        server = Server().start()
+        headers = at("kept.localhost", server)
+        kid = server.post("/keys/k/create", {"kty": "EC"}, headers=headers).json["key"]["kid"]
+        self.assertEqual(server.stop(), 0)
+        server.start()
+        self.assertEqual(server.get("/keys/k", headers=at("kept.localhost", server)).json["key"]["kid"], kid)
+        self.assertEqual(server.stop(), 0)
+        server.remove()
+
+
+CONFIG = """
+data: data
+listeners:
+  - bind: 127.0.0.1:{port}
+    tls: {{ certificate: data/tls.pem, private_key: data/tls.key }}
+admin: {{ bind: 127.0.0.1:{admin} }}
+auth: {{ tokens: tokens.json }}
+vaults:
+  - {{ name: payments, type: vault, hosts: [payments.keys.example], retention_days: 7, purge_protection: true }}
+  - {{ name: bank, type: hsm }}
+  - {{ name: free }}
+"""
+
+
+class Gateway(Group):
+    def _write_config(self):
+        self.config.write_text(CONFIG.format(port=self.port, admin=self.admin))
+
+
+class Configured(Case):
+    """A file names the vaults and their manners."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Gateway([]).start()
+
+    def on(self, host):
+        return at(host, self.server)
+
+    def test_unknown_name_is_refused(self):
+        self.expect(self.server.get("/keys", headers=self.on("payment.localhost")), 404, "VaultNotFound")
+
+    def test_host_names(self):
+        self.expect(self.server.post("/keys/h/create", {"kty": "EC"}, headers=self.on("payments.keys.example")), 200)
+        self.expect(self.server.get("/keys/h", headers=self.on("payments.localhost")), 200)
+        self.expect(self.server.get("/keys/h", headers=self.on("keys.example")), 404, "KeyNotFound")
+
+    def test_managed_hsm(self):
+        bank = self.on("bank.localhost")
+        made = self.server.post("/keys/k/create", {"kty": "RSA"}, headers=bank)
+        self.assertEqual(made.json["key"]["kty"], "RSA-HSM")
+        missing = self.expect(self.server.get("/keys/none", headers=bank), 404, "KeyNotFound")
+        self.assertIn(f"(Activity ID: {missing.headers['x-ms-request-id']})", missing.json["error"]["message"])
+        probe = self.server.request("PUT", "/keys/k", headers=bank, token=False)
+        self.assertEqual((probe.status, probe.body), (401, b""))
+        self.assertIn('resource="https://managedhsm.azure.net"', probe.headers["WWW-Authenticate"])
+        self.expect(self.server.post("/rng", {"count": 8}, headers=bank), 200)
+        self.server.post("/keys/o/create", {"kty": "oct", "key_size": 256}, headers=bank)
+        sealed = self.server.post("/keys/o/encrypt", {"alg": "A256GCM", "value": "AAAA"}, headers=bank)
+        self.assertEqual(sealed.json["alg"], "A256GCM")
+
+    def test_key_vault(self):
+        payments = self.on("payments.localhost")
+        made = self.server.post("/keys/k/create", {"kty": "RSA"}, headers=payments)
+        self.assertEqual(made.json["key"]["kty"], "RSA")
+        self.expect(self.server.post("/rng", {"count": 8}, headers=payments), 404, "NotFound")
+        self.assertNotIn("Activity ID", self.server.get("/keys/none", headers=payments).json["error"]["message"])
+        self.expect(self.server.post("/rng", {"count": 8}, headers=self.on("free.localhost")), 200)
+
+
+class Refused(unittest.TestCase):
+    """What a file must not say of vaults."""
+
+    def check(self, vaults, *expected):
+        with tempfile.TemporaryDirectory(prefix="keyward-test-") as folder:
+            file = pathlib.Path(folder) / "keyward.yaml"
+            text = CONFIG.format(port=1, admin=2)
+            file.write_text(text[:text.index("vaults:")] + "vaults:\n" + vaults)
+            done = subprocess.run([Server().binary, "check", "-c", str(file)], check=False, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2)
+            for text in expected:
+                self.assertIn(text, done.stderr)
+
+    def test_refused(self):
+        self.check("  - { name: x }\n", "vaults[0].name", "3 to 24 letters")
+        self.check("  - { name: one }\n  - { name: ONE }\n", "vaults[1].name", "two vaults")
+        self.check("  - { name: one, type: box }\n", "vaults[0].type", "both")
+        self.check("  - { name: one, retention_days: 91 }\n", "vaults[0].retention_days", "7 to 90")
+        self.check("  - { name: one, hosts: [a.example, 'b:1'] }\n", "vaults[0].hosts[1]", "without a port")
+        self.check("  - { name: one, hosts: [a.example] }\n  - { name: two, hosts: [A.example] }\n", "vaults[1].hosts[0]", "twice")
+
+
+if __name__ == "__main__":
+    unittest.main()
