@@ -9,6 +9,7 @@
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
 #include "gateway/store/store.h"
+#include "gateway/vault/export.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -39,6 +40,7 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
+    struct vault_transfers *transfers; /* exports and imports */
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;

@@ -8,7 +8,7 @@ void gw_keys_delete(struct gw_request *req)
 {
     gw_request_ref(req);
     vault_key_delete(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
-                     gw_reply_deleted, req);
+                     gw_site_of(req)->retention_days, gw_reply_deleted, req);
 }
 
 void gw_keys_get_deleted(struct gw_request *req)

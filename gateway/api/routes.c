@@ -1,18 +1,39 @@
 /* The API as a table. Rows of one resource stand together, in the order of the handlers' files. */
 
 #include "gateway/admin/admin.h"
+#include "gateway/api/export.h"
 #include "gateway/api/keys.h"
+#include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
+#include "gateway/api/secrets.h"
+#include "gateway/vault/export.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
+#define SECRETS(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .kind = STORE_SECRET, \
+     .action = action_}
 #define HSM(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_CONTROL, .no_version = true, .action = action_}
+
+#define TRANSFER(face_, no_version_, method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = face_, .no_version = no_version_, \
+     .action = action_, .body_max = VAULT_TRANSFER_PIECE}
+#define TRANSFERS(face_, v_) \
+    TRANSFER(face_, v_, GW_POST,   "/export",           "export_start",  gw_export_start,  "export/start/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/export/{}",        "export_get",    gw_transfer_get,  "export/read/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/export/{}/data",   "export_data",   gw_export_data,   "export/read/action"), \
+    TRANSFER(face_, v_, GW_DELETE, "/export/{}",        "export_drop",   gw_transfer_drop, "export/start/action"), \
+    TRANSFER(face_, v_, GW_POST,   "/import",           "import_start",  gw_import_start,  "import/start/action"), \
+    TRANSFER(face_, v_, GW_GET,    "/import/{}",        "import_get",    gw_transfer_get,  "import/start/action"), \
+    TRANSFER(face_, v_, GW_PUT,    "/import/{}/data",   "import_data",   gw_import_data,   "import/start/action"), \
+    TRANSFER(face_, v_, GW_POST,   "/import/{}/commit", "import_commit", gw_import_commit, "import/start/action"), \
+    TRANSFER(face_, v_, GW_DELETE, "/import/{}",        "import_drop",   gw_transfer_drop, "import/start/action")
 
 const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
@@ -34,9 +55,27 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
     HSM(GW_POST,    "/rng",                    "rng",              gw_rng,               "rng/action"),
 
+    SECRETS(GW_PUT,    "/secrets/{}",                "secrets_set",         gw_secrets_set,          "secrets/setSecret/action"),
+    SECRETS(GW_GET,    "/secrets/{}/{?}",            "secrets_get",         gw_secrets_get,          "secrets/getSecret/action"),
+    SECRETS(GW_PATCH,  "/secrets/{}/{?}",            "secrets_update",      gw_secrets_update,       "secrets/setSecret/action"),
+    SECRETS(GW_GET,    "/secrets",                   "secrets_list",        gw_secrets_list,         "secrets/readMetadata/action"),
+    SECRETS(GW_GET,    "/secrets/{}/versions",       "secrets_versions",    gw_secrets_versions,     "secrets/readMetadata/action"),
+    SECRETS(GW_DELETE, "/secrets/{}",                "secrets_delete",      gw_secrets_delete,       "secrets/delete"),
+    SECRETS(GW_GET,    "/deletedsecrets",            "deletedsecrets_list", gw_secrets_list_deleted, "secrets/readMetadata/action"),
+    SECRETS(GW_GET,    "/deletedsecrets/{}",         "deletedsecrets_get",  gw_secrets_get_deleted,  "secrets/readMetadata/action"),
+    SECRETS(GW_POST,   "/deletedsecrets/{}/recover", "secrets_recover",     gw_secrets_recover,      "secrets/recover/action"),
+    SECRETS(GW_DELETE, "/deletedsecrets/{}",         "secrets_purge",       gw_secrets_purge,        "secrets/purge/action"),
+    SECRETS(GW_POST,   "/secrets/{}/backup",         "secrets_backup",      gw_secrets_backup,       "secrets/backup/action"),
+    {.method = GW_POST, .pattern = "/secrets/restore", .label = "secrets_restore", .run = gw_secrets_restore,
+     .face = GW_FACE_API, .kind = STORE_SECRET, .action = "secrets/restore/action", .body_max = GW_BACKUP_BODY_MAX},
+
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
      .batch = true, .begin = gw_batch_begin, .piece = gw_batch_piece},
+
+    /* an extension of keyward: whole vaults, by the API and by the control socket */
+    TRANSFERS(GW_FACE_API, false),
+    TRANSFERS(GW_FACE_CONTROL, true),
 
     ADMIN(GW_GET, "/",            "admin_index",   gw_admin_index),
     ADMIN(GW_GET, "/healthz",     "admin_healthz", gw_admin_healthz),

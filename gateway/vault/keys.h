@@ -105,9 +105,10 @@ void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vau
 void vault_key_update(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                       struct kw_span name, struct kw_span version,
                       const struct vault_key_change *change, vault_key_fn *done, void *ctx);
-/** Soft delete of all versions; no operation that starts after the answer can use the key. */
+/** Soft delete of all versions, to be purged `retention_days` later; no operation that starts after
+ *  the answer can use the key. */
 void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                      struct kw_span name, vault_key_fn *done, void *ctx);
+                      struct kw_span name, unsigned retention_days, vault_key_fn *done, void *ctx);
 void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                            struct kw_span name, vault_key_fn *done, void *ctx);
 void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,
@@ -129,5 +130,3 @@ void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *v
  *  on, so that what was made before stays readable. Any thread. */
 KW_MUST_CHECK kw_status vault_key_permits(const struct vault_key *key, enum kw_kind kind,
                                           int64_t wall_s, const char **why);
-
-#define VAULT_RETENTION_DAYS 90
