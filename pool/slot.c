@@ -6,6 +6,7 @@
 #include "crypto/base/clock.h"
 #include "pool/core/engine.h"
 #include "pool/kinds.h"
+#include "pool/limit.h"
 #include "pool/member_state.h"
 #include "pool/port.h"
 #include "pool/settings.h"
@@ -181,6 +182,9 @@ static kw_status make(struct pool *pool, struct pool_member *member,
         member->config.hosts = 1;
         pool->core_opens_hsm = pool->core_opens_hsm || config->opens_hsm_keys;
     }
+    pool_limit_init(member);
+    atomic_store(&member->outlier.until_ns, 0);
+    atomic_store(&member->outlier.ejections, 0);
     if (status == KW_OK && member->type->create != NULL) {
         status = member->type->create(member, &member->config);
     }

@@ -59,8 +59,8 @@ static const struct cli_command commands[] = {
     {"key",
      "keyward key list [-c FILE | --data DIR] [--json]\n"
      "keyward key adopt --list [-c FILE | --data DIR] [--json]\n"
-     "keyward key adopt NAME --id HEX|--label TEXT [--member NAME] [--ops OP,OP] [-c FILE | --data "
-     "DIR]",
+     "keyward key adopt NAME --id HEX|--label TEXT [--member NAME] [--ops OP,OP]\n"
+     "    [--vault NAME] [-c FILE | --data DIR]",
      "list: the keys of the gateway, how each is kept (software, hsm: wrapped under the security\n"
      "domain, resident: on the tokens), which members can use it and which have it loaded now.\n"
      "adopt --list: the keys that are on the members' tokens. adopt NAME: makes a key of the "

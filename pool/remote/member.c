@@ -338,6 +338,8 @@ static void stats(struct pool_member *member, struct pool_member_stats *out)
 
 const struct pool_member_type pool_member_remote = {
     .kind = "remote",
+    .depth_min = 4,
+    .depth_max = 64,
     .create = create,
     .destroy = destroy,
     .attach = pool_remote_attach,

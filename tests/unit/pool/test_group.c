@@ -627,30 +627,6 @@ static void members_that_still_start_are_unavailable(void **state)
     pool_key_unref(key);
 }
 
-static void full_members_are_busy(void **state)
-{
-    (void)state;
-    config.queue_max = 4;
-    start(2);
-    struct pool_key *key = make_key(oct_key, true);
-    static struct call calls[9];
-    script(0, FAKE_HOLD);
-    script(1, FAKE_HOLD);
-    for (unsigned i = 0; i < 8; i++) {
-        prepare(&calls[i], key, KW_KIND_SIGN, KW_ALG_HS256);
-        assert_int_equal(pool_submit(port, &calls[i].op), KW_OK);
-    }
-    prepare(&calls[8], key, KW_KIND_SIGN, KW_ALG_HS256);
-    assert_int_equal(pool_submit(port, &calls[8].op), KW_E_BUSY);
-    pool_port_run(port);
-    script(0, FAKE_ANSWER);
-    fake_release(&fakes[0]);
-    pool_port_run(port);
-    assert_int_equal(pool_submit(port, &calls[8].op), KW_OK);
-    run_until(&calls[8]);
-    pool_key_unref(key);
-}
-
 /* ---- wrong answers ------------------------------------------------------------------------------
  */
 
@@ -981,7 +957,6 @@ int main(void)
         TEST(all_that_a_lost_member_had_moves_on),
         TEST(total_loss_answers_at_once_and_ends),
         TEST(members_that_still_start_are_unavailable),
-        TEST(full_members_are_busy),
         TEST(wrong_signatures_never_leave),
         TEST(a_generated_key_is_looked_at),
         TEST(public_and_software_work_never_costs_a_member),
