@@ -4,6 +4,7 @@
 #include "gateway/app.h"
 #include "gateway/net/loop.h"
 #include "gateway/obs/log.h"
+#include "gateway/vault/cert.h"
 #include "gateway/vault/lifecycle.h"
 #include "gateway/vault/rotation.h"
 
@@ -35,6 +36,13 @@ static void on_rotated(void *ctx, kw_status status, unsigned rotated)
     part_done(ctx, status, "rotation: the run ended early");
 }
 
+static void on_certificates(void *ctx, kw_status status, unsigned renewed)
+{
+    if (renewed > 0)
+        gw_log_n(GW_LOG_INFO, "certificates: renewals were begun", "renewals", renewed, NULL);
+    part_done(ctx, status, "certificates: the run ended early");
+}
+
 /** On the first loop, which stays until everything is back. */
 static void run(void *arg)
 {
@@ -48,9 +56,10 @@ static void run(void *arg)
     }
     gw_loop_hold(loop);
     schedule->app = app;
-    schedule->parts = 2;
+    schedule->parts = 3;
     vault_sweep(app->vault, loop, now, on_swept, schedule);
     vault_rotation_run(app->vault, loop, now, on_rotated, schedule);
+    vault_cert_due(app->vault, loop, now, on_certificates, schedule);
 }
 
 void gw_schedule_tick(struct gw_app *app)

@@ -1,7 +1,8 @@
 #pragma once
 /* What the gateway does by itself, on the first loop: deleted objects whose retention has ended are
- * purged, keys are rotated as their policies say. When what is due is in the store, so a restart
- * forgets nothing; that it is done once, also by many gateways, is the business of each. */
+ * purged, keys are rotated and certificates renewed as their policies say. When what is due is in
+ * the store, so a restart forgets nothing; that it is done once, also by many gateways, is the
+ * business of each. */
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -103,6 +103,8 @@ static void write_bundle_members(struct gw_out *out, const struct gw_key_view *v
     gw_out_text(out, ",");
     write_attributes(out, view, key);
     gw_write_tags(out, &key->object);
+    if (key->managed)
+        gw_out_text(out, ",\"managed\":true");
 }
 
 static void write_item_members(struct gw_out *out, const struct gw_key_view *view,
@@ -113,6 +115,8 @@ static void write_item_members(struct gw_out *out, const struct gw_key_view *vie
     gw_out_text(out, ",");
     write_attributes(out, view, key);
     gw_write_tags(out, &key->object);
+    if (key->managed)
+        gw_out_text(out, ",\"managed\":true");
 }
 
 void gw_key_write_bundle(struct gw_out *out, const struct gw_key_view *view,

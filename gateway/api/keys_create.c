@@ -80,7 +80,7 @@ static bool read_request(const json_t *root, struct gw_arena *arena,
     return true;
 }
 
-void gw_keys_create(struct gw_request *req)
+static void create_it(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
     struct vault_key_request request = {.vault = site->name};
@@ -98,4 +98,9 @@ void gw_keys_create(struct gw_request *req)
         return;
     gw_request_ref(req);
     vault_key_create(site->vault, req->loop, &request, gw_reply_bundle, req);
+}
+
+void gw_keys_create(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, create_it);
 }

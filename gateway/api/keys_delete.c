@@ -5,11 +5,16 @@
 #include "gateway/api/recovery.h"
 #include "gateway/app.h"
 
-void gw_keys_delete(struct gw_request *req)
+static void delete_it(struct gw_request *req)
 {
     gw_request_ref(req);
     vault_key_delete(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
                      gw_site_of(req)->retention_days, gw_reply_deleted, req);
+}
+
+void gw_keys_delete(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, delete_it);
 }
 
 void gw_keys_get_deleted(struct gw_request *req)
@@ -19,11 +24,16 @@ void gw_keys_get_deleted(struct gw_request *req)
                           gw_reply_deleted_get, req);
 }
 
-void gw_keys_recover(struct gw_request *req)
+static void recover_it(struct gw_request *req)
 {
     gw_request_ref(req);
     vault_key_recover(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
                       gw_reply_recovered, req);
+}
+
+void gw_keys_recover(struct gw_request *req)
+{
+    gw_key_unless_managed(req, true, recover_it);
 }
 
 /** The vault is protected: 403 for what could be purged elsewhere, 404 for what is not there. */
@@ -40,7 +50,7 @@ static void refuse_purge(void *ctx, kw_status status, struct vault_key *key)
     gw_request_unref(req);
 }
 
-void gw_keys_purge(struct gw_request *req)
+static void purge_it(struct gw_request *req)
 {
     if (gw_site_of(req)->purge_protection) {
         gw_request_ref(req);
@@ -51,4 +61,9 @@ void gw_keys_purge(struct gw_request *req)
     gw_request_ref(req);
     vault_key_purge(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
                     gw_reply_purged, req);
+}
+
+void gw_keys_purge(struct gw_request *req)
+{
+    gw_key_unless_managed(req, true, purge_it);
 }

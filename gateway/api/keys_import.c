@@ -178,7 +178,7 @@ static void store_key(void *ctx)
     kc_key_unref(key);
 }
 
-void gw_keys_import(struct gw_request *req)
+static void import_it(struct gw_request *req)
 {
     struct import *import = gw_arena_alloc(req->arena, sizeof *import);
     struct gw_fault fault;
@@ -211,4 +211,9 @@ void gw_keys_import(struct gw_request *req)
         gw_reply_status(req, status, (struct kw_span){0});
         gw_request_unref(req);
     }
+}
+
+void gw_keys_import(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, import_it);
 }

@@ -10,11 +10,16 @@
 
 #define DEFAULT_NOTIFY "P30D" /* shown where a key has no policy */
 
-void gw_keys_rotate(struct gw_request *req)
+static void rotate_it(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
     gw_request_ref(req);
     vault_key_rotate(site->vault, req->loop, site->name, req->params[0], gw_reply_bundle, req);
+}
+
+void gw_keys_rotate(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, rotate_it);
 }
 
 /* --- writing -----------------------------------------------------------------------------------
@@ -160,7 +165,7 @@ static bool read_change(const json_t *root, struct vault_rotation_change *out,
     return true;
 }
 
-void gw_keys_set_policy(struct gw_request *req)
+static void set_policy(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
     struct vault_rotation_change change;
@@ -175,4 +180,9 @@ void gw_keys_set_policy(struct gw_request *req)
     gw_request_ref(req);
     vault_rotation_set(site->vault, req->loop, site->name, req->params[0], &change, reply_policy,
                        req);
+}
+
+void gw_keys_set_policy(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, set_policy);
 }

@@ -1,6 +1,7 @@
 /* The API as a table. Rows of one resource stand together, in the order of the handlers' files. */
 
 #include "gateway/admin/admin.h"
+#include "gateway/api/certificates.h"
 #include "gateway/api/export.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/recovery.h"
@@ -13,6 +14,9 @@
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
 #define SECRETS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .kind = STORE_SECRET, \
+     .action = action_}
+#define CERTS(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .kind = STORE_CERTIFICATE, \
      .action = action_}
 #define HSM(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
@@ -76,6 +80,35 @@ const struct gw_route gw_routes[] = {
     SECRETS(GW_POST,   "/secrets/{}/backup",         "secrets_backup",      gw_secrets_backup,       "secrets/backup/action"),
     {.method = GW_POST, .pattern = "/secrets/restore", .label = "secrets_restore", .run = gw_secrets_restore,
      .face = GW_FACE_API, .kind = STORE_SECRET, .action = "secrets/restore/action", .body_max = GW_BACKUP_BODY_MAX},
+
+    CERTS(GW_GET,    "/certificates/{}/{?}",            "certificates_get",            gw_certs_get,            "certificates/read"),
+    CERTS(GW_PATCH,  "/certificates/{}/{?}",            "certificates_update",         gw_certs_update,         "certificates/update/action"),
+    CERTS(GW_GET,    "/certificates/{}/policy",         "certificates_policy_get",     gw_certs_policy_get,     "certificates/read"),
+    CERTS(GW_PATCH,  "/certificates/{}/policy",         "certificates_policy_update",  gw_certs_policy_update,  "certificates/update/action"),
+    CERTS(GW_GET,    "/certificates",                   "certificates_list",           gw_certs_list,           "certificates/read"),
+    CERTS(GW_GET,    "/certificates/{}/versions",       "certificates_versions",       gw_certs_versions,       "certificates/read"),
+    CERTS(GW_POST,   "/certificates/{}/create",         "certificates_create",         gw_certs_create,         "certificates/create/action"),
+    CERTS(GW_POST,   "/certificates/{}/import",         "certificates_import",         gw_certs_import,         "certificates/import/action"),
+    CERTS(GW_GET,    "/certificates/{}/pending",        "certificates_pending_get",    gw_certs_pending_get,    "certificates/read"),
+    CERTS(GW_PATCH,  "/certificates/{}/pending",        "certificates_pending_update", gw_certs_pending_update, "certificates/create/action"),
+    CERTS(GW_DELETE, "/certificates/{}/pending",        "certificates_pending_delete", gw_certs_pending_delete, "certificates/create/action"),
+    CERTS(GW_POST,   "/certificates/{}/pending/merge",  "certificates_merge",          gw_certs_merge,          "certificates/create/action"),
+    CERTS(GW_DELETE, "/certificates/{}",                "certificates_delete",         gw_certs_delete,         "certificates/delete"),
+    CERTS(GW_GET,    "/deletedcertificates",            "deletedcertificates_list",    gw_certs_list_deleted,   "certificates/read"),
+    CERTS(GW_GET,    "/deletedcertificates/{}",         "deletedcertificates_get",     gw_certs_get_deleted,    "certificates/read"),
+    CERTS(GW_POST,   "/deletedcertificates/{}/recover", "certificates_recover",        gw_certs_recover,        "certificates/recover/action"),
+    CERTS(GW_DELETE, "/deletedcertificates/{}",         "certificates_purge",          gw_certs_purge,          "certificates/purge/action"),
+    CERTS(GW_POST,   "/certificates/{}/backup",         "certificates_backup",         gw_certs_backup,         "certificates/backup/action"),
+    {.method = GW_POST, .pattern = "/certificates/restore", .label = "certificates_restore", .run = gw_certs_restore,
+     .face = GW_FACE_API, .kind = STORE_CERTIFICATE, .action = "certificates/restore/action", .body_max = GW_BACKUP_BODY_MAX},
+    CERTS(GW_GET,    "/certificates/issuers",           "issuers_list",                gw_issuers_list,         "certificatecas/read"),
+    CERTS(GW_GET,    "/certificates/issuers/{}",        "issuers_get",                 gw_issuers_get,          "certificatecas/read"),
+    CERTS(GW_PUT,    "/certificates/issuers/{}",        "issuers_set",                 gw_issuers_set,          "certificatecas/write"),
+    CERTS(GW_PATCH,  "/certificates/issuers/{}",        "issuers_update",              gw_issuers_update,       "certificatecas/write"),
+    CERTS(GW_DELETE, "/certificates/issuers/{}",        "issuers_delete",              gw_issuers_delete,       "certificatecas/delete"),
+    CERTS(GW_GET,    "/certificates/contacts",          "contacts_get",                gw_contacts_get,         "certificatecontacts/read"),
+    CERTS(GW_PUT,    "/certificates/contacts",          "contacts_set",                gw_contacts_set,         "certificatecontacts/write"),
+    CERTS(GW_DELETE, "/certificates/contacts",          "contacts_delete",             gw_contacts_delete,      "certificatecontacts/write"),
 
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,

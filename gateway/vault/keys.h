@@ -18,6 +18,7 @@ struct vault_resident {
 struct vault_key {
     VAULT_OBJECT;
     bool hsm;
+    bool managed;    /* belongs to the certificate of its name and version */
     enum kw_kty kty; /* type and size, in pages too */
     enum kw_curve curve;
     unsigned bits;
