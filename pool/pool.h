@@ -221,7 +221,7 @@ KW_MUST_CHECK kw_status pool_member_differs(struct pool *pool,
                                             enum pool_set *what);
 
 enum pool_remove {
-    POOL_REMOVE_IF_SAFE,   /* KW_E_FORBIDDEN when it is the last one that serves */
+    POOL_REMOVE_IF_SAFE, /* KW_E_FORBIDDEN when it is the last one, or the last HSM, that serves */
     POOL_REMOVE_WHEN_SAFE, /* then it waits for another one to serve */
     POOL_REMOVE_FORCED
 };
