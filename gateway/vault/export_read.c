@@ -175,7 +175,7 @@ static kw_status their_next(struct importing *m)
     if (++m->their_at < m->theirs.row_count)
         return KW_OK;
     m->their_end = !m->theirs.more;
-    transfer_rows_free(&m->theirs);
+    store_result_clear(&m->theirs);
     m->their_at = 0;
     if (m->their_end)
         return KW_OK;
@@ -341,7 +341,7 @@ kw_status transfer_import(struct transfer *t, bool verify_only)
     EVP_MD_CTX_free(m->digest);
     m->digest = NULL;
     store_cursor_close(m->cursor);
-    transfer_rows_free(&m->theirs);
+    store_result_clear(&m->theirs);
     if (status == KW_OK && !verify_only) {
         status = store_all(m);
         if (status != KW_OK && transfer_vault_drop(t, STAGING) != KW_OK)
