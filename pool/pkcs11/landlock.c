@@ -1,5 +1,6 @@
 #include "pool/pkcs11/landlock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -87,13 +88,35 @@ static kw_status allow_if_there(const struct rules *rules, const char *path, uin
     return status == KW_E_NOT_FOUND ? KW_OK : status;
 }
 
+/** All there is in /etc now, but the gateway's own: PIN files and private keys are kept there. */
+static kw_status allow_etc(const struct rules *rules)
+{
+    kw_status status = KW_OK;
+    DIR *folder = opendir("/etc");
+    if (folder == NULL) {
+        return KW_OK;
+    }
+    for (struct dirent *entry; status == KW_OK && (entry = readdir(folder)) != NULL;) {
+        char path[sizeof(entry->d_name) + 8];
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "keyward") == 0) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/etc/%s", name);
+        status = allow_if_there(rules, path, READ);
+    }
+    closedir(folder);
+    return status;
+}
+
 static kw_status allow_system(const struct rules *rules)
 {
-    static const char *const readable[] = {"/usr",    "/lib", "/lib32",      "/lib64",
-                                           "/libx32", "/etc", "/dev/urandom"};
+    static const char *const readable[] = {"/usr",   "/lib",    "/lib32",
+                                           "/lib64", "/libx32", "/dev/urandom"};
     for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++) {
         KW_TRY(allow_if_there(rules, readable[i], READ));
     }
+    KW_TRY(allow_etc(rules));
     /* This descriptor stays open: a rule holds on to what /proc made for the path when it was
      * looked up, and /proc makes it anew once nothing refers to it any more. */
     int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);

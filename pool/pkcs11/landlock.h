@@ -1,8 +1,9 @@
 #pragma once
 /* What a member host sees of the file system in `strict`, by Landlock (Linux 5.13, landlock(7)).
  *
- *   read       /usr, /lib*, /etc, /proc/self, /dev/urandom, the folder of the module (of its name
- *              and of what that name is a link to)
+ *   read       /usr, /lib*, /proc/self, /dev/urandom, the folder of the module (of its name and of
+ *              what that name is a link to), and what is in /etc when the host starts, except
+ *              /etc/keyward, where other members' PINs may be
  *   read and write, make and remove   `paths` of the member; of SoftHSM, which is known by its file
  *              name, also directories.tokendir of the file that SOFTHSM2_CONF names, and that file
  *              is readable
