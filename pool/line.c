@@ -107,7 +107,8 @@ void pool_line_push(struct pool_port *port, struct pool_op *op)
     uint32_t ns = cost(pool, op);
     op->line_ns =
         op->shape != KC_SHAPE_COUNT ? ns : 0; /* a key's generation holds up its own kind */
-    op->give_up_ns = port->now_ns + patience(op, port->now_ns);
+    op->wait_ns = patience(op, port->now_ns) / 4;
+    op->give_up_ns = port->now_ns + (op->flags & POOL_OP_WAITED ? 4 : 1) * op->wait_ns;
     port->line_ns = op->give_up_ns < port->line_ns ? op->give_up_ns : port->line_ns;
     pool_fair_tag(&port->line_clock, op, ns);
     pool_fair_push(&port->line, op);
@@ -144,20 +145,26 @@ static void push_back(struct pool_port *port, struct pool_op *list)
     }
 }
 
-/* It has waited long enough: one of a lower rank will do, a standby for instance; else it is
- * refused. */
-static void end_wait(struct pool_port *port, struct pool_op *op)
+/* Its first wait is over: a member of any rank will do from now on, a standby for instance. Its
+ * second one: it is refused. False: it waits on. */
+static bool end_wait(struct pool_port *port, struct pool_op *op)
 {
     kw_status why = KW_E_DEADLINE;
+    bool last = (op->flags & POOL_OP_WAITED) != 0;
     op->flags |= POOL_OP_WAITED;
     struct pool_member *member =
         op->deadline_ns > port->now_ns ? pool_group_choose(port, op, &why) : NULL;
-    if (member == NULL) {
-        refuse(port, op, why);
-        return;
+    if (member != NULL) {
+        taken(port, op);
+        pool_group_assign(op, member);
+        return true;
     }
-    taken(port, op);
-    pool_group_assign(op, member);
+    if (why == KW_E_BUSY && !last) {
+        op->give_up_ns = port->now_ns + 3 * op->wait_ns;
+        return false;
+    }
+    refuse(port, op, why);
+    return true;
 }
 
 static void give_up(struct pool_port *port)
@@ -167,9 +174,7 @@ static void give_up(struct pool_port *port)
     while ((op = pool_fair_pop(&port->line)) != NULL) {
         if (port->closing) {
             refuse(port, op, KW_E_UNAVAILABLE);
-        } else if (op->give_up_ns <= port->now_ns) {
-            end_wait(port, op);
-        } else {
+        } else if (op->give_up_ns > port->now_ns || !end_wait(port, op)) {
             port->line_ns = op->give_up_ns < port->line_ns ? op->give_up_ns : port->line_ns;
             op->next = kept;
             kept = op;

@@ -252,6 +252,10 @@ bool pool_member_parked(const struct pool_member *member);
 void pool_member_note(struct pool_member *member, const char *why);
 /** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
 const char *pool_other_member(const struct pool_member *member);
+/** The next member of the same kind after `after` (NULL: from the first), heirs as well; NULL at
+ * the end. Supervisor thread. */
+struct pool_member *pool_next_of_kind(const struct pool_member *member,
+                                      const struct pool_member *after);
 /** It leaves, and no port has anything with it any more. Any thread. */
 bool pool_slot_detached(const struct pool_member *member);
 

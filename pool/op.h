@@ -35,7 +35,8 @@ struct pool_op {
         enum kw_curve curve;
         unsigned bits;
         uint32_t exponent;
-        bool hsm; /* in a member of the group; false: by the core */
+        bool hsm;       /* in a member of the group; false: by the core */
+        unsigned scope; /* as in pool_key_desc */
         uint8_t key_id[KW_KEY_ID_LEN];
         struct pool_generated *out;
     } generate;
@@ -73,6 +74,7 @@ struct pool_op {
     int64_t sent_ns;
     int64_t fair_tag;                        /* its turn, in virtual time (pool/fair.h) */
     struct pool_op *fair_child;              /* in a queue by that order */
+    int64_t wait_ns;                         /* a quarter of what it may wait */
     int64_t give_up_ns;                      /* waits for a member no longer than this */
     uint32_t line_ns;                        /* expected work it added to the line */
     uint64_t failed_on;                      /* bit per member whose attempt failed uncharged */

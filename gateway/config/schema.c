@@ -123,6 +123,8 @@ static const cyaml_schema_field_t vault_fields[] = {
                      COUNT(vault_types)),
     CYAML_FIELD_SEQUENCE("hosts", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, hosts,
                          &text_entry, 0, CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, members,
+                         &text_entry, 0, CYAML_UNLIMITED),
     NUMBER("retention_days", raw_vault, retention_days),
     CYAML_FIELD_BOOL("purge_protection", OPTIONAL, struct raw_vault, purge_protection),
     CYAML_FIELD_END};
