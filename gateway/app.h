@@ -8,7 +8,9 @@
 #include "gateway/auth/auth.h"
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
+#include "gateway/schedule.h"
 #include "gateway/store/store.h"
+#include "gateway/vault/export.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -39,6 +41,7 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
+    struct vault_transfers *transfers; /* exports and imports */
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;
@@ -53,6 +56,7 @@ struct gw_app {
     int64_t started_wall_s;
     atomic_bool draining; /* readiness goes down first */
     struct gw_beat beats[GW_MAX_LOOPS];
+    struct gw_schedule schedule;
 };
 
 /** Builds everything in order. On failure `error` has a sentence and nothing is left behind. Takes
