@@ -91,6 +91,11 @@ class Backup(Case):
         self.assertEqual(len(set(made)), 600)
         blob = self.server.ok("/keys/many/backup", None)["value"]
         purge(self.server, "many")
+        self.assertGreater(len(blob), 1 << 16)  # a large one takes another way into the gateway
+        for damaged in (blob[:-8], blob[:70000] + "A" + blob[70001:] if blob[70000] != "A" else blob[:70000] + "B" + blob[70001:],
+                        "!" * 70000):
+            self.expect(self.server.post("/keys/restore", {"value": damaged}), 400, "BadParameter")
+        self.expect(self.server.post("/keys/restore", {"other": blob}), 400, "BadParameter")
         self.expect(self.server.post("/keys/restore", {"value": blob}), 200)
         self.assertEqual(versions(self.server, "many"), made)
 
