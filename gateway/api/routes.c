@@ -3,12 +3,19 @@
 #include "gateway/admin/admin.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/route.h"
+#include "gateway/api/security_domain.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .action = action_}
 #define HSM(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
+/* the pending paths are polled without an api-version */
+#define DOMAIN(method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = "/securitydomain/" pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, \
+     .no_version = true, .bare = true, .action = "securitydomain/" action_}, \
+    {.method = method_, .pattern = "/securitydomain/" pattern_, .label = label_, .run = run_, .face = GW_FACE_CONTROL, \
+     .no_version = true, .bare = true, .action = "control/domain"}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
@@ -34,6 +41,12 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_DELETE, "/deletedkeys/{}",         "keys_purge",       gw_keys_purge,        "keys/deletedKeys/delete"),
     HSM(GW_POST,    "/rng",                    "rng",              gw_rng,               "rng/action"),
 
+    DOMAIN(GW_POST, "download",         "domain_download",         gw_domain_download,         "download/action"),
+    DOMAIN(GW_GET,  "download/pending", "domain_download_pending", gw_domain_download_pending, "download/read"),
+    DOMAIN(GW_GET,  "upload",           "domain_transfer_key",     gw_domain_transfer_key,     "transferkey/read"),
+    DOMAIN(GW_POST, "upload",           "domain_upload",           gw_domain_upload,           "upload/action"),
+    DOMAIN(GW_GET,  "upload/pending",   "domain_upload_pending",   gw_domain_upload_pending,   "upload/read"),
+
     /* an extension of keyward; the right to each operation is asked per operation */
     {.method = GW_POST, .pattern = "/batch", .label = "batch", .run = gw_batch_end, .face = GW_FACE_API,
      .batch = true, .begin = gw_batch_begin, .piece = gw_batch_piece},
@@ -44,7 +57,8 @@ const struct gw_route gw_routes[] = {
     ADMIN(GW_GET, "/metrics",     "admin_metrics", gw_admin_metrics),
     ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
 
-    CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    {.method = GW_GET, .pattern = "/status.json", .label = "control_status", .run = gw_admin_status, .face = GW_FACE_CONTROL,
+     .no_version = true, .bare = true, .action = "control/read"},
     CONTROL(GW_GET,  "/keys",                 "control_keys",   gw_admin_keys,   "control/read"),
     CONTROL(GW_GET,  "/tokens/keys",          "control_tokens", gw_admin_token_keys, "control/read"),
     CONTROL(GW_POST, "/keys/{}/adopt",        "control_adopt",  gw_admin_adopt,  "control/key"),

@@ -15,3 +15,4 @@ int cli_key(const struct cli_command *command, int argc, char **argv);
 int cli_member(const struct cli_command *command, int argc, char **argv);
 int cli_doctor(const struct cli_command *command, int argc, char **argv);
 int cli_token(const struct cli_command *command, int argc, char **argv);
+int cli_domain(const struct cli_command *command, int argc, char **argv);

@@ -39,25 +39,31 @@ static int open_socket(const char *path, unsigned seconds, char *error, size_t e
     return -1;
 }
 
-static bool send_request(int fd, const char *method, const char *path, const char *json)
+static bool send_all(int fd, const char *data, size_t len)
 {
-    char request[4096];
-    int len = snprintf(request, sizeof request,
-                       "%s %s HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %zu\r\n"
-                       "connection: close\r\n\r\n%s",
-                       method, path, json ? "content-type: application/json\r\n" : "",
-                       json ? strlen(json) : 0, json ? json : "");
-    if (len < 0 || (size_t)len >= sizeof request)
-        return false;
-    for (int sent = 0; sent < len;) {
-        ssize_t n = send(fd, request + sent, (size_t)(len - sent), MSG_NOSIGNAL);
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return false;
-        sent += (int)n;
+        data += n;
+        len -= (size_t)n;
     }
     return true;
+}
+
+static bool send_request(int fd, const char *method, const char *path, const char *json)
+{
+    char head[4096];
+    size_t body = json ? strlen(json) : 0;
+    int len = snprintf(head, sizeof head,
+                       "%s %s HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %zu\r\n"
+                       "connection: close\r\n\r\n",
+                       method, path, json ? "content-type: application/json\r\n" : "", body);
+    if (len < 0 || (size_t)len >= sizeof head)
+        return false;
+    return send_all(fd, head, (size_t)len) && send_all(fd, json, body);
 }
 
 static char *receive_all(int fd, size_t *len)
