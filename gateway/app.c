@@ -15,6 +15,7 @@
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
 #include "gateway/recovery.h"
+#include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)
 {
@@ -44,6 +45,18 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
     if (status != KW_OK)
         snprintf(error, error_len, "the group of members cannot be started (%s)",
                  kw_status_name(status));
+    return status;
+}
+
+static kw_status build_transfers(struct gw_app *app, char *error, size_t error_len)
+{
+    static const struct vault_pace pace = {.percent = 5, .bytes_per_second = 8u << 20};
+    char dir[3072];
+    snprintf(dir, sizeof dir, "%s/transfers", app->config->data);
+    kw_status status =
+        vault_transfers_create(&app->transfers, app->vault, dir, &pace, &app->draining);
+    if (status != KW_OK)
+        snprintf(error, error_len, "%s cannot be made and read (%s)", dir, kw_status_name(status));
     return status;
 }
 
@@ -136,6 +149,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "out of memory");
         return KW_E_NOMEM;
     }
+    KW_TRY(build_transfers(app, error, error_len));
     KW_TRY(build_auth(app, error, error_len));
     app->rate = gw_rate_create(config->limits.rate);
     if (!app->rate) {
@@ -212,6 +226,7 @@ void gw_app_destroy(struct gw_app *app)
     gw_app_changes_end(app);
     gw_recovery_end(app);
     end_loops(app);
+    vault_transfers_stop(app->transfers);
     /* the store's thread may still hold pointers to loops: it ends before they go */
     if (app->store)
         store_close(app->store);
@@ -221,6 +236,7 @@ void gw_app_destroy(struct gw_app *app)
         gw_loop_destroy(app->loops[i]);
     gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
+    vault_transfers_destroy(app->transfers);
     gw_sites_destroy(app->sites);
     if (app->vault)
         vault_destroy(app->vault);

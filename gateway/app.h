@@ -8,7 +8,9 @@
 #include "gateway/auth/auth.h"
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
+#include "gateway/schedule.h"
 #include "gateway/store/store.h"
+#include "gateway/vault/export.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -39,6 +41,7 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
+    struct vault_transfers *transfers; /* exports and imports */
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;
@@ -57,6 +60,7 @@ struct gw_app {
     atomic_bool closed;  /* another security domain takes its place: nothing is read or written */
     atomic_bool restart; /* gw_app_restart */
     struct gw_beat beats[GW_MAX_LOOPS];
+    struct gw_schedule schedule;
 };
 
 /** Builds everything in order. On failure `error` has a sentence and nothing is left behind. Takes

@@ -233,6 +233,7 @@ static void reload(struct gw_app *app)
     else if (!error[0] && !tokens)
         snprintf(error, sizeof error, "tokens were not reloaded; see the log");
     keep_state(app, fresh ? restart.text : NULL, error);
+    gw_metrics_reload(app->metrics, !error[0], app->reload.restart[0] != '\0');
     gw_config_free(fresh);
     gw_log(GW_LOG_INFO, "reload done", NULL);
 }
@@ -309,9 +310,11 @@ static int drop(struct gw_app *app, const char *name, bool force, char *text, si
         snprintf(text, len, "no member is called \"%s\"", name);
         return 404;
     case KW_E_FORBIDDEN:
-        snprintf(text, len,
-                 "it is the last member that serves: without it every operation of an HSM key is "
-                 "refused. With --force it leaves all the same");
+        snprintf(
+            text, len,
+            "it is the last member that serves, or the last HSM: without it operations of HSM "
+            "keys are refused, or no key can be made and keys that live on its token alone are "
+            "out of service. With --force it leaves all the same");
         return 409;
     default:
         snprintf(text, len, "a core member leaves with a restart only");

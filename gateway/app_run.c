@@ -97,6 +97,7 @@ void gw_app_run(struct gw_app *app)
             gw_notify("READY=1");
         }
         ask_loops(app);
+        gw_schedule_tick(app);
         if (watched && gw_app_loops_alive(app))
             gw_notify("WATCHDOG=1");
     }

@@ -42,7 +42,7 @@ kw_status gw_domain_objects(size_t *count, const char *data, char *error, size_t
 {
     char check[2 * KC_DOMAIN_CHECK_LEN + 1];
     *count = 0;
-    for (int kind = STORE_KEY; kind <= STORE_CERTIFICATE; kind++)
+    for (int kind = STORE_KEY; kind <= STORE_KIND_MAX; kind++)
         KW_TRY(store_peek(data, (enum store_kind)kind, check, sizeof check, count_row, count, error,
                           error_len));
     return KW_OK;

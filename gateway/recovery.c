@@ -146,6 +146,22 @@ void gw_recovery_transfer_key(struct gw_app *app, struct gw_recovery_answer *out
     pthread_mutex_unlock(&lock);
 }
 
+/* Nothing may be written under the old domain from the second look on; what was under way during it
+ * is found by the start that follows. */
+static kw_status install(struct gw_app *app, const struct kc_domain *domain,
+                         struct gw_recovery_answer *out)
+{
+    const char *data = app->config->data;
+    atomic_store(&app->closed, true);
+    kw_status status = gw_domain_fits(domain, app->store, data, out->error, sizeof out->error);
+    if (status == KW_OK)
+        status = gw_domain_next_write(domain, data, out->error, sizeof out->error);
+    out->restart = status == KW_OK;
+    if (status != KW_OK)
+        atomic_store(&app->closed, false);
+    return status;
+}
+
 static kw_status upload(struct gw_app *app, const char *text, size_t len,
                         struct gw_recovery_answer *out)
 {
@@ -169,14 +185,8 @@ static kw_status upload(struct gw_app *app, const char *text, size_t len,
     kc_domain_check(domain, then);
     bool same = !app->awaiting && strcmp(now, then) == 0;
     kw_status status = gw_domain_fits(domain, app->store, app->config->data, error, error_len);
-    if (status == KW_OK && !same) {
-        /* nothing may be written under the old domain from here on */
-        atomic_store(&app->closed, true);
-        status = gw_domain_next_write(domain, app->config->data, error, error_len);
-        out->restart = status == KW_OK;
-        if (status != KW_OK)
-            atomic_store(&app->closed, false);
-    }
+    if (status == KW_OK && !same)
+        status = install(app, domain, out);
     if (status == KW_OK) {
         gw_exchange_key_clear(&exchange); /* used once */
         gw_log(GW_LOG_WARN, "a security domain was uploaded", "domain", then, "replaces",

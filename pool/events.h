@@ -17,7 +17,9 @@ enum pool_event_type {
     POOL_EVENT_TOKEN_REFUSED, /* a remote member refused the bearer token */
     POOL_EVENT_CERTIFICATE, /* a remote member's certificate ends in number days; reason = where */
     POOL_EVENT_MEMBERSHIP,  /* a member came, took over, leaves or is gone: from, to, reason */
-    POOL_EVENT_CORE_ALARM   /* the core caught a wrong result of its own */
+    POOL_EVENT_OUTLIER, /* to "last" for number seconds: worse than the others, reason = how; or to
+                           "back" */
+    POOL_EVENT_CORE_ALARM /* the core caught a wrong result of its own */
 };
 
 struct pool_event {

@@ -67,6 +67,10 @@ enum pool_verdict {
 
 struct pool_member_type {
     const char *kind;
+    /** Attempts that a member of this kind may have under way for each of its sessions: never fewer
+     * than `depth_min`, and up to `depth_max` while its latency allows (pool/limit.h). 0: no such
+     * limit. */
+    unsigned depth_min, depth_max;
     /** Supervisor or creating thread: make and free the member's own state (`member->impl`). */
     kw_status (*create)(struct pool_member *member, const struct pool_member_config *config);
     void (*destroy)(struct pool_member *member);
@@ -115,6 +119,26 @@ struct pool_member_type {
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
 };
 
+/** How many attempts a member may have under way; changed in pool/limit.c alone. */
+struct pool_limit {
+    uint32_t least, most; /* 0: not limited */
+    _Atomic uint32_t now;
+    _Atomic uint32_t
+        unloaded_ns[KC_SHAPE_COUNT];   /* time of an answer while little is under way; 0: unknown */
+    _Atomic uint32_t samples, pressed; /* of this window: answers, those given at the limit */
+    _Atomic uint64_t stretch_sum;      /* time of an answer over the unloaded one, in 1/256 */
+};
+
+/** How a member does beside the others (pool/outlier.h). */
+struct pool_outlier {
+    _Atomic uint32_t answered, failed; /* of this window */
+    _Atomic int64_t until_ns;          /* it is asked last until then; 0: never was */
+    _Atomic uint64_t ejections;
+    /* of whoever looks at the window */
+    unsigned in_row, windows_late;
+    bool told;
+};
+
 struct pool_member {
     const struct pool_member_type *type;
     struct pool *pool;
@@ -129,6 +153,8 @@ struct pool_member {
     _Atomic unsigned attached; /* ports that have a link to it, or are about to have one */
     _Atomic int64_t load_ns;   /* expected work outstanding */
     _Atomic int64_t in_flight;
+    struct pool_limit limit;
+    struct pool_outlier outlier;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
     _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
@@ -226,6 +252,10 @@ bool pool_member_parked(const struct pool_member *member);
 void pool_member_note(struct pool_member *member, const char *why);
 /** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
 const char *pool_other_member(const struct pool_member *member);
+/** The next member of the same kind after `after` (NULL: from the first), heirs as well; NULL at
+ * the end. Supervisor thread. */
+struct pool_member *pool_next_of_kind(const struct pool_member *member,
+                                      const struct pool_member *after);
 /** It leaves, and no port has anything with it any more. Any thread. */
 bool pool_slot_detached(const struct pool_member *member);
 

@@ -54,7 +54,7 @@ struct pool_config {
     const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
     size_t member_count;
     unsigned workers;         /* crypto worker threads of the core; 0: one per processor */
-    unsigned queue_max;       /* operations waiting per member; 0: 4096 */
+    unsigned queue_max;       /* operations waiting, for each member that serves; 0: 4096 */
     int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
     int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
     bool hedge; /* send an operation to a second member after the group's 95th percentile */
@@ -154,8 +154,11 @@ struct pool_member_stats {
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
-    uint64_t host_pid;  /* pkcs11: the first host's process id, 0 when none */
-    char endpoint[272]; /* remote: host and port; else empty */
+    uint64_t ejections;       /* times it was an outlier */
+    bool outlier;             /* it is one now: asked last */
+    uint64_t in_flight_limit; /* as much as it is given at once, by the latency measured */
+    uint64_t host_pid;        /* pkcs11: the first host's process id, 0 when none */
+    char endpoint[272];       /* remote: host and port; else empty */
     int64_t
         certificate_not_after; /* remote: end of its certificate, seconds since 1970; 0: unknown */
     char token_label[33], token_serial[17], manufacturer[33], model[17], firmware[16];
@@ -218,7 +221,7 @@ KW_MUST_CHECK kw_status pool_member_differs(struct pool *pool,
                                             enum pool_set *what);
 
 enum pool_remove {
-    POOL_REMOVE_IF_SAFE,   /* KW_E_FORBIDDEN when it is the last one that serves */
+    POOL_REMOVE_IF_SAFE, /* KW_E_FORBIDDEN when it is the last one, or the last HSM, that serves */
     POOL_REMOVE_WHEN_SAFE, /* then it waits for another one to serve */
     POOL_REMOVE_FORCED
 };

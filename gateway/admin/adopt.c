@@ -10,13 +10,13 @@
 #include "gateway/api/alg_names.h"
 #include "gateway/api/json_read.h"
 #include "gateway/api/object_common.h"
-#include "gateway/api/site.h"
 #include "gateway/app.h"
 #include "gateway/obs/log.h"
 
 struct adoption {
     struct gw_request *req;
-    struct gw_key_scan *scan; /* NULL before the first step is over */
+    struct gw_key_scan *scan;   /* NULL before the first step is over */
+    const struct gw_site *site; /* the vault that gets it */
     char name[STORE_NAME_MAX + 1];
     uint8_t id[POOL_RESIDENT_ID_MAX];
     size_t id_len; /* 0: by label */
@@ -89,8 +89,8 @@ static void on_stored(void *ctx, kw_status status, struct vault_key *key)
     gw_log(GW_LOG_INFO, "operator command", "command", "key adopt", "key", key->name, "version",
            key->version, NULL);
     gw_reply_dump(adoption->req, 200,
-                  json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "name", key->name, "version", key->version,
-                            "ops", gw_ops_json(key->ops), "members",
+                  json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "vault", key->vault, "name", key->name,
+                            "version", key->version, "ops", gw_ops_json(key->ops), "members",
                             names_json(adoption, POOL_AGREE_SAME), "missing",
                             without_json(adoption, true), "unread", without_json(adoption, false)));
     end(adoption);
@@ -98,7 +98,7 @@ static void on_stored(void *ctx, kw_status status, struct vault_key *key)
 
 static void store(struct adoption *adoption)
 {
-    const struct gw_site *site = gw_site_of(adoption->req);
+    const struct gw_site *site = adoption->site;
     const struct pool_found_key *found = adoption->found;
     struct vault_resident resident = {.id_len = found->id_len};
     struct vault_key_request request = {.vault = site->name,
@@ -255,8 +255,8 @@ static const struct gw_token_key *choose(struct adoption *adoption, const struct
     const struct gw_scanned_key *adopted = chosen->adopted;
     if (adopted) {
         refuse(adoption, 409,
-               json_sprintf("it is adopted already: %s/%s%s", adopted->name, adopted->version,
-                            adopted->deleted ? " (deleted)" : ""));
+               json_sprintf("it is adopted already: %s/%s/%s%s", adopted->site->name, adopted->name,
+                            adopted->version, adopted->deleted ? " (deleted)" : ""));
         return NULL;
     }
     return chosen;
@@ -363,10 +363,11 @@ static bool copy_text(char *out, size_t room, struct kw_span text)
 static const char *read_request(struct adoption *adoption, const json_t *body)
 {
     struct gw_fault fault;
-    struct kw_span id, label, member, name = adoption->req->params[0];
+    struct kw_span id, label, member, vault, name = adoption->req->params[0];
     if (!body || !gw_json_string(body, "id", 2 * POOL_RESIDENT_ID_MAX, &id, &fault) ||
         !gw_json_string(body, "label", POOL_LABEL_MAX, &label, &fault) ||
-        !gw_json_string(body, "member", POOL_NAME_MAX, &member, &fault))
+        !gw_json_string(body, "member", POOL_NAME_MAX, &member, &fault) ||
+        !gw_json_string(body, "vault", STORE_VAULT_MAX, &vault, &fault))
         return "the request is not one of keyward key adopt";
     if (!gw_object_name_ok(name))
         return "a key's name is 1 to 127 letters, digits and dashes";
@@ -380,6 +381,10 @@ static const char *read_request(struct adoption *adoption, const json_t *body)
         return "the label is 1 to 128 bytes";
     if (!copy_text(adoption->member, sizeof adoption->member, member))
         return "no member has this name";
+    adoption->site = gw_sites_named(gw_loop_app(adoption->req->loop)->sites,
+                                    vault.data ? vault : kw_span_str(GW_DEFAULT_VAULT));
+    if (!adoption->site)
+        return "no vault has this name";
     if (!read_ops(adoption, json_object_get(body, "ops")))
         return "operations are sign, verify, encrypt, decrypt, wrapKey, unwrapKey";
     return NULL;

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "gateway/api/site.h"
+#include "gateway/app.h"
 
 #define PAGE 500
 
@@ -62,7 +62,8 @@ static kw_status add(struct gw_key_scan *scan, const struct vault_key *key, bool
         scan->cap = cap;
     }
     struct gw_scanned_key *out = &scan->keys[scan->count];
-    *out = (struct gw_scanned_key){.hsm = key->hsm,
+    *out = (struct gw_scanned_key){.site = scan->site,
+                                   .hsm = key->hsm,
                                    .enabled = key->attributes.enabled,
                                    .deleted = scan->deleted,
                                    .newest = newest,
@@ -139,8 +140,8 @@ static void read_versions(struct gw_key_scan *scan)
         read_members(scan);
         return;
     }
-    const struct gw_site *site = gw_site_of(scan->req);
     char name[STORE_NAME_MAX + 1]; /* the array may move meanwhile */
+    const struct gw_site *site = scan->site = scan->keys[scan->at].site;
     memcpy(name, scan->keys[scan->at].name, sizeof name);
     vault_key_versions(site->vault, scan->req->loop, site->name, kw_span_str(name),
                        scan->after[0] ? scan->after : NULL, PAGE, on_versions, scan);
@@ -167,15 +168,18 @@ static void on_names(void *ctx, kw_status status, struct vault_key *const *keys,
         scan->deleted = true;
     } else {
         scan->deleted = false;
-        read_versions(scan);
-        return;
+        scan->site = gw_sites_at(gw_loop_app(scan->req->loop)->sites, ++scan->site_index);
+        if (!scan->site) {
+            read_versions(scan);
+            return;
+        }
     }
     read_names(scan);
 }
 
 static void read_names(struct gw_key_scan *scan)
 {
-    const struct gw_site *site = gw_site_of(scan->req);
+    const struct gw_site *site = scan->site;
     vault_key_list(site->vault, scan->req->loop, site->name, scan->deleted,
                    scan->after[0] ? scan->after : NULL, PAGE, on_names, scan);
 }
@@ -187,6 +191,7 @@ kw_status gw_key_scan_start(struct gw_request *req, bool tokens, gw_key_scan_fn 
         return KW_E_NOMEM;
     gw_request_ref(req);
     *scan = (struct gw_key_scan){.req = req, .tokens = tokens, .done = done, .ctx = ctx};
+    scan->site = gw_sites_at(gw_loop_app(req->loop)->sites, 0);
     read_names(scan);
     return KW_OK;
 }

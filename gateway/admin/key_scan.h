@@ -1,11 +1,11 @@
 #pragma once
 /* Every key of the store and what the members say of keys, gathered for an operator. */
 
-#include "gateway/http/request.h"
-#include "gateway/vault/keys.h"
+#include "gateway/api/sites.h"
 
 /** What the store says of one key version, in few bytes. */
 struct gw_scanned_key {
+    const struct gw_site *site; /* its vault */
     char name[STORE_NAME_MAX + 1];
     char version[STORE_VERSION_LEN + 1];
     bool hsm, enabled, deleted;
@@ -24,12 +24,15 @@ struct gw_key_scan {
     struct gw_request *req; /* a reference is held */
     void *ctx;              /* the caller's */
     kw_status status;
-    struct gw_scanned_key *keys; /* newest versions by name; older ones of resident keys behind */
+    struct gw_scanned_key *keys; /* by vault: newest versions by name; older ones of resident keys
+                                    behind them all */
     size_t count, cap;
     struct pool_inventory *inventory;
 
     /* the scan's own */
     gw_key_scan_fn *done;
+    const struct gw_site *site; /* that is read, the site_index-th */
+    size_t site_index;
     bool tokens, deleted;
     size_t at; /* key whose versions are read */
     char after[STORE_NAME_MAX + 1];

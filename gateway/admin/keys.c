@@ -62,8 +62,9 @@ static json_t *token_key_json(const struct gw_key_scan *scan, const struct gw_to
         set_size(out, shown->pub.kty, shown->pub.curve, shown->pub.bits);
     if (adopted)
         json_object_set_new(out, "adopted",
-                            json_pack("{s:s,s:s,s:b}", "name", adopted->name, "version",
-                                      adopted->version, "deleted", adopted->deleted));
+                            json_pack("{s:s,s:s,s:s,s:b}", "vault", adopted->site->name, "name",
+                                      adopted->name, "version", adopted->version, "deleted",
+                                      adopted->deleted));
     if (problem[0])
         json_object_set_new(out, "problem", json_string(problem));
     return out;
@@ -191,13 +192,14 @@ static json_t *loaded_json(const struct pool_inventory *inventory, const struct 
 static json_t *key_json(const struct pool_inventory *inventory, const struct gw_scanned_key *key,
                         const struct gw_token_key *there, const struct loaded *all, size_t count)
 {
-    json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:s,s:b,s:o,s:o}", "name", key->name, "version", key->version, "kind",
-        key->resident ? "resident"
-        : key->hsm    ? "hsm"
-                      : "software",
-        "type", gw_kty_name(key->kty, key->hsm), "enabled", key->enabled, "members",
-        holders_json(inventory, key, there), "loaded", loaded_json(inventory, all, count, key));
+    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:o}", "vault", key->site->name, "name",
+                            key->name, "version", key->version, "kind",
+                            key->resident ? "resident"
+                            : key->hsm    ? "hsm"
+                                          : "software",
+                            "type", gw_kty_name(key->kty, key->hsm), "enabled", key->enabled,
+                            "members", holders_json(inventory, key, there), "loaded",
+                            loaded_json(inventory, all, count, key));
     if (out)
         set_size(out, key->kty, key->curve, key->bits);
     if (out && key->resident) {

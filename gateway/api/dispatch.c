@@ -116,7 +116,7 @@ static bool find_site(struct gw_request *req, struct gw_fault *fault)
     struct kw_span authority;
     if (!gw_authority(req, &authority))
         return gw_fault_bad(fault, "The Host of the request is not a host name and port.");
-    if (req->peer->face != GW_FACE_API)
+    if (req->peer->face == GW_FACE_ADMIN)
         return true;
     req->site = gw_sites_find(gw_loop_app(req->loop)->sites, authority);
     if (!req->site)
@@ -264,7 +264,9 @@ enum gw_begin gw_request_begin(struct gw_request *req)
     if (!check_head(req))
         return GW_BEGIN_REPLIED;
     const struct gw_limits *limits = gw_app_limits(gw_loop_app(req->loop));
-    req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
+    req->body_max = req->route->batch      ? limits->max_batch_body
+                    : req->route->body_max ? req->route->body_max
+                                           : limits->max_body;
     if (!req->route->piece)
         return GW_BEGIN_BUFFER;
     req->route->begin(req);

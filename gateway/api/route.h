@@ -16,6 +16,7 @@ struct gw_route {
     enum gw_face face;
     bool open;       /* answered without identity: health checks */
     bool no_version; /* api-version is not asked for */
+    size_t body_max; /* bytes; 0: limits.max_body */
     bool hsm;        /* a Managed HSM's own: not served to vaults of type `vault` */
     bool bare;       /* answered without a security domain */
     bool batch;      /* limits.max_batch_body instead of max_body */

@@ -1,4 +1,5 @@
 #include "gateway/api/sites.h"
+#include "gateway/vault/lifecycle.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static struct entry *add(struct gw_sites *sites, struct kw_span name,
         .vault = sites->vault,
         .managed_hsm = config && config->type == GW_VAULT_HSM,
         .key_vault = config && config->type == GW_VAULT_KEYS,
-        .retention_days = config ? config->retention_days : VAULT_RETENTION_DAYS,
+        .retention_days = config ? config->retention_days : VAULT_RETENTION_DEFAULT,
         .purge_protection = config && config->purge_protection,
     };
     sites->entries[sites->count++] = entry;

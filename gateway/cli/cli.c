@@ -61,8 +61,8 @@ static const struct cli_command commands[] = {
     {"key",
      "keyward key list [-c FILE | --data DIR] [--json]\n"
      "keyward key adopt --list [-c FILE | --data DIR] [--json]\n"
-     "keyward key adopt NAME --id HEX|--label TEXT [--member NAME] [--ops OP,OP] [-c FILE | --data "
-     "DIR]",
+     "keyward key adopt NAME --id HEX|--label TEXT [--member NAME] [--ops OP,OP]\n"
+     "    [--vault NAME] [-c FILE | --data DIR]",
      "list: the keys of the gateway, how each is kept (software, hsm: wrapped under the security\n"
      "domain, resident: on the tokens), which members can use it and which have it loaded now.\n"
      "adopt --list: the keys that are on the members' tokens. adopt NAME: makes a key of the "
@@ -81,6 +81,18 @@ static const struct cli_command commands[] = {
      "that\n"
      "is not known to be good. Exit code 0 when all is well, 1 when not, 2 when asked wrongly.",
      cli_doctor},
+    {"export",
+     "keyward export [--vault NAME] -o FILE [-c FILE | --data DIR]\n"
+     "keyward export verify FILE [-c FILE | --data DIR]",
+     "Writes everything that a vault holds at one moment (keys, secrets, certificates, policies,\n"
+     "deleted ones, all versions) into an archive, sealed under the security domain, while the\n"
+     "gateway serves. The same command again goes on where an interrupted one was. verify reads\n"
+     "an archive through and changes nothing.",
+     cli_export},
+    {"import", "keyward import [--vault NAME] FILE [-c FILE | --data DIR]",
+     "Puts an archive of the same security domain into a vault: all of it, or nothing. Refused,\n"
+     "with the names, when one of them is in the vault already, live or deleted.",
+     cli_import},
     {"token",
      "keyward token create NAME [-c FILE | --data DIR]\n"
      "keyward token revoke NAME [-c FILE | --data DIR]\n"
@@ -93,7 +105,7 @@ static const struct cli_command commands[] = {
      "keyward domain init-recovery -o EXCHANGE.pem [-c FILE | --data DIR]\n"
      "keyward domain upload FILE --keys A.key,B.key [--exchange EXCHANGE.pem] [-o BLOB]\n"
      "keyward domain upload BLOB [-c FILE | --data DIR]\n"
-     "keyward domain check FILE",
+     "keyward domain check FILE [--certs A.pem,B.pem]",
      "Activation and recovery, with the files of az keyvault security-domain. download seals the\n"
      "security domain to the operators' certificates; any M of their keys bring it back. "
      "init-recovery\n"
@@ -101,7 +113,8 @@ static const struct cli_command commands[] = {
      "operators'\n"
      "keys, here and nowhere else, and sends what is sealed for that exchange key alone; with -o "
      "it\n"
-     "only writes it, for a machine without a gateway. check says what a file holds.",
+     "only writes it, for a machine without a gateway. check says what a file holds,\n"
+     "and with --certs whose shares are in it; exit code 1 when they are fewer than its quorum.",
      cli_domain},
     {"version", "keyward version", "Prints the version.", run_version},
 };

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -317,18 +318,42 @@ static int upload_blob(const struct domain_options *options, const char *name)
 
 /* --- check ------------------------------------------------------------------------------------ */
 
-static int check(const char *name)
+/* Which of the named certificates has this x5t; NULL: none of them. */
+static const char *holder(const char *certs, const char *x5t, char *name, size_t len)
+{
+    while (next_name(&certs, name, len)) {
+        char own[GW_DOMAIN_X5T_LEN + 1] = "";
+        X509 *cert = read_cert(name);
+        bool same = cert && gw_domain_x5t(own, cert) == KW_OK && strcmp(own, x5t) == 0;
+        X509_free(cert);
+        if (same)
+            return name;
+    }
+    return NULL;
+}
+
+static int check(const struct domain_options *options, const char *name)
 {
     struct gw_domain_file file;
+    char room[1024];
+    size_t held = 0;
     int code = read_domain_file(&file, name);
     if (code != CLI_GO_ON)
         return code;
     printf("%s: security domain %s, %zu shares, quorum %u\n", name,
            file.check[0] ? file.check : "of another product", file.share_count, file.required);
-    for (size_t i = 0; i < file.share_count; i++)
-        printf("  share %zu: certificate x5t#S256 %s\n", i + 1, file.x5t[i]);
+    for (size_t i = 0; i < file.share_count; i++) {
+        const char *who = holder(options->certs, file.x5t[i], room, sizeof room);
+        held += who != NULL;
+        printf("  share %zu: certificate x5t#S256 %s%s%s\n", i + 1, file.x5t[i], who ? "  " : "",
+               who ? who : "");
+    }
+    code = 0;
+    if (options->certs && held < file.required)
+        code = cli_fail("%s: the given certificates hold %zu of its shares; its quorum is %u", name,
+                        held, file.required);
     gw_domain_file_clear(&file);
-    return 0;
+    return code;
 }
 
 static int act(const struct cli_command *command, const struct cli_words *words,
@@ -343,7 +368,7 @@ static int act(const struct cli_command *command, const struct cli_words *words,
     if (strcmp(word, "upload") == 0 && name)
         return options->keys ? upload(options, name) : upload_blob(options, name);
     if (strcmp(word, "check") == 0 && name)
-        return check(name);
+        return check(options, name);
     return cli_usage(command,
                      "keyward domain: found \"%s\" with %zu words; allowed: download, "
                      "init-recovery, upload FILE, check FILE",
@@ -357,7 +382,7 @@ int cli_domain(const struct cli_command *command, int argc, char **argv)
         {"--config", "-c", CLI_VALUE, "FILE", "the configuration of the gateway", &options.file},
         {"--data", NULL, CLI_VALUE, "DIR", "data directory of serve --dev (./" GW_DEV_DATA ")",
          &options.data},
-        {"--certs", NULL, CLI_VALUE, "A,B,C", "download: the operators' certificates",
+        {"--certs", NULL, CLI_VALUE, "A,B,C", "the operators' certificates: download, check",
          &options.certs},
         {"--quorum", NULL, CLI_VALUE, "M", "download: how many of their keys open it",
          &options.quorum},

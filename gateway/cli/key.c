@@ -11,7 +11,7 @@
 #define ANSWER_SECONDS 120 /* thousands of keys on a slow token, each tried on every member */
 
 struct key_options {
-    const char *file, *data, *id, *label, *member, *ops;
+    const char *file, *data, *id, *label, *member, *ops, *vault;
     bool json, list;
 };
 
@@ -31,6 +31,8 @@ static int read_options(const struct cli_command *command, int argc, char **argv
          &out->member},
         {"--ops", NULL, CLI_VALUE, "OP,OP", "adopt: fewer operations than the tokens allow",
          &out->ops},
+        {"--vault", NULL, CLI_VALUE, "NAME", "adopt: the vault that gets the key (default)",
+         &out->vault},
         {"--json", NULL, CLI_FLAG, NULL, "print the gateway's answer as it is", &out->json},
         {.name = NULL}};
     int code = cli_read(command, options, argc, argv, words);
@@ -162,7 +164,9 @@ static int print_table(const json_t *answer, const char *const heads[COLUMNS], f
 
 static void fill_key(struct row *row, const json_t *key)
 {
-    snprintf(CELL(row, 0), "%s", text_of(key, "name"));
+    bool elsewhere = strcmp(text_of(key, "vault"), "default") != 0;
+    snprintf(CELL(row, 0), "%s%s%s", elsewhere ? text_of(key, "vault") : "", elsewhere ? "/" : "",
+             text_of(key, "name"));
     snprintf(CELL(row, 1), "%s", text_of(key, "version"));
     snprintf(CELL(row, 2), "%s", text_of(key, "kind"));
     put_size(CELL(row, 3), key);
@@ -225,6 +229,8 @@ static char *adopt_body(const struct key_options *options)
         json_object_set_new(body, "id", json_string(options->id));
     if (options->label)
         json_object_set_new(body, "label", json_string(options->label));
+    if (options->vault)
+        json_object_set_new(body, "vault", json_string(options->vault));
     if (options->member)
         json_object_set_new(body, "member", json_string(options->member));
     if (options->ops) {
@@ -307,7 +313,7 @@ int cli_key(const struct cli_command *command, int argc, char **argv)
     if (code != CLI_GO_ON)
         return code;
     const char *word = words.count > 0 ? words.word[0] : "";
-    bool chooses = options.id || options.label || options.member || options.ops;
+    bool chooses = options.id || options.label || options.member || options.ops || options.vault;
     if (strcmp(word, "list") == 0 && words.count == 1 && !chooses && !options.list)
         return show(&options, "/keys", key_heads, fill_key);
     if (strcmp(word, "adopt") == 0 && options.list && words.count == 1 && !chooses)

@@ -22,8 +22,8 @@ static int read_options(const struct cli_command *command, int argc, char **argv
         {"--data", NULL, CLI_VALUE, "DIR", "data directory of serve --dev (./" GW_DEV_DATA ")",
          &out->data},
         {"--json", NULL, CLI_FLAG, NULL, "print status.json as it is", &out->json},
-        {"--force", NULL, CLI_FLAG, NULL, "member remove: also the last one that serves",
-         &out->force},
+        {"--force", NULL, CLI_FLAG, NULL,
+         "member remove: also the last one, or the last HSM, that serves", &out->force},
         {.name = NULL}};
     int code = cli_read(command, options, argc, argv, words);
     if (code == CLI_GO_ON && out->file && out->data)

@@ -250,6 +250,44 @@ static void check_name(const struct member_check *check, const struct raw_group 
     }
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return same(a, b) || (a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino &&
+                          x.st_dev == y.st_dev);
+}
+
+/* One device under two names looks like a second copy of every key, and is none. What only the
+ * tokens themselves can tell (a label here, a serial number there) is found when they are seen. */
+static void check_twice(const struct member_check *check, const struct pool_member_config *members)
+{
+    const struct pool_member_config *own = &members[check->index];
+    for (size_t i = 0; i < check->index; i++) {
+        const struct pool_member_config *other = &members[i];
+        bool serials = own->token_serial && other->token_serial;
+        if (own->kind == POOL_MEMBER_PKCS11 && other->kind == POOL_MEMBER_PKCS11 &&
+            same_file(own->module, other->module) &&
+            (serials ? same(own->token_serial, other->token_serial)
+                     : same(own->token_label, other->token_label)))
+            problem(check, serials ? "serial" : "token",
+                    "found \"%.64s\" of the same module a second time (first in member %s); "
+                    "allowed: a token in one member%s",
+                    serials ? own->token_serial : own->token_label, other->name,
+                    serials ? "" : ", or \"serial\" in both where two tokens have one label");
+        else if (own->kind == POOL_MEMBER_REMOTE && same(own->url, other->url))
+            problem(check, "url", "found \"%.256s\" a second time (first in member %s)", own->url,
+                    other->name);
+        else
+            continue;
+        return;
+    }
+}
+
 kw_status gw_config_members(struct gw_document *doc, const char *base, const struct raw_group *raw,
                             struct gw_config *config)
 {
@@ -278,6 +316,7 @@ kw_status gw_config_members(struct gw_document *doc, const char *base, const str
             read_core(&check, from, to);
         else
             KW_TRY(read_pkcs11(&check, base, from, to));
+        check_twice(&check, config->members);
     }
     return KW_OK;
 }

@@ -215,6 +215,12 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log(GW_LOG_ERROR, "member gave a wrong answer; it was not sent", "member", member,
                "reason", reason, NULL);
         break;
+    case POOL_EVENT_OUTLIER:
+        gw_log_n(GW_LOG_WARN,
+                 event->number > 0 ? "member is an outlier and is asked last for a time"
+                                   : "member takes its share again",
+                 "seconds", event->number, "member", member, "reason", reason, NULL);
+        break;
     case POOL_EVENT_KEY_LACKING:
         gw_log(
             GW_LOG_WARN,

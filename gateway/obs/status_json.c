@@ -38,6 +38,11 @@ static json_t *member_json(const struct pool_member_stats *member)
         member->admin, "health", member->health, "state", member->sense, "reason", member->reason,
         "serving", member->serving, "in_flight", (json_int_t)member->in_flight, "queued",
         (json_int_t)member->queued, "operations", (json_int_t)ok, "failed", (json_int_t)failed);
+    if (out)
+        json_object_set_new(out, "in_flight_limit",
+                            json_integer((json_int_t)member->in_flight_limit));
+    if (out && member->outlier)
+        json_object_set_new(out, "outlier", json_true());
     if (out && member->login_attempts_left >= 0)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)

@@ -30,6 +30,10 @@ static const char *const steps[] = {
     "  record BLOB NOT NULL,"
     "  UNIQUE(object, version));"
     "CREATE INDEX versions_order ON versions(object, seq);",
+    /* 2: what is due. Partial: most objects are neither deleted nor woken. */
+    "ALTER TABLE objects ADD COLUMN wake_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX objects_purge ON objects(kind, purge_at) WHERE deleted_at <> 0;"
+    "CREATE INDEX objects_wake ON objects(kind, wake_at) WHERE wake_at <> 0 AND deleted_at = 0;",
 };
 
 unsigned store_schema_version(void)

@@ -37,6 +37,9 @@ static kw_status begin_key(struct creation *creation, const struct vault_key_req
     if (!key)
         return KW_E_NOMEM;
     creation->key = key;
+    job->has_terms = req->terms != NULL;
+    if (req->terms)
+        job->terms = *req->terms;
     key->hsm = req->hsm;
     key->ops = req->ops;
     key->op_import = req->op_import;

@@ -97,18 +97,8 @@ const struct vault_kind vault_key_kind = {
 /* --- the calls ---------------------------------------------------------------------------------
  */
 
-#define CALL(...)                                                                                  \
-    (const struct vault_call)                                                                      \
-    {                                                                                              \
-        .kind = &vault_key_kind, .vault = vault, .loop = loop, .vault_name = vault_name,           \
-        .name = name, .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__                        \
-    }
-#define PAGE(...)                                                                                  \
-    (const struct vault_page_call)                                                                 \
-    {                                                                                              \
-        .kind = &vault_key_kind, .vault = vault, .loop = loop, .vault_name = vault_name,           \
-        .after = after, .limit = limit, .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__      \
-    }
+#define CALL(...) VAULT_CALL(&vault_key_kind, __VA_ARGS__)
+#define PAGE(...) VAULT_PAGE_CALL(&vault_key_kind, __VA_ARGS__)
 
 struct vault_key *vault_key_peek(struct vault *vault, const char *vault_name, struct kw_span name,
                                  struct kw_span version)
@@ -129,9 +119,9 @@ void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char
 }
 
 void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                      struct kw_span name, vault_key_fn *done, void *ctx)
+                      struct kw_span name, unsigned retention_days, vault_key_fn *done, void *ctx)
 {
-    vault_object_delete(&CALL());
+    vault_object_delete(&CALL(.retention_days = retention_days));
 }
 
 void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,

@@ -18,6 +18,7 @@ struct vault_resident {
 struct vault_key {
     VAULT_OBJECT;
     bool hsm;
+    bool managed;    /* belongs to the certificate of its name and version */
     enum kw_kty kty; /* type and size, in pages too */
     enum kw_curve curve;
     unsigned bits;
@@ -44,6 +45,12 @@ KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, st
  * still hold live on. */
 void vault_destroy(struct vault *vault);
 
+/** On what terms a new version is stored: a rotation's. */
+struct vault_put_terms {
+    char base[STORE_VERSION_LEN + 1]; /* must be the newest version then, else KW_E_CONFLICT */
+    int64_t was_wake, wake_at;        /* of the rotation policy: as it must be, and as it becomes */
+};
+
 /** What create, import and update ask for. Borrowed for the call. */
 struct vault_key_request {
     const char *vault, *name;
@@ -57,6 +64,7 @@ struct vault_key_request {
     struct vault_attributes attributes;
     const struct vault_tag *tags;
     size_t tag_count;
+    const struct vault_put_terms *terms; /* NULL: none */
 };
 
 /** Which members of an update are present. */
@@ -105,9 +113,10 @@ void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vau
 void vault_key_update(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                       struct kw_span name, struct kw_span version,
                       const struct vault_key_change *change, vault_key_fn *done, void *ctx);
-/** Soft delete of all versions; no operation that starts after the answer can use the key. */
+/** Soft delete of all versions, to be purged `retention_days` later; no operation that starts after
+ *  the answer can use the key. */
 void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                      struct kw_span name, vault_key_fn *done, void *ctx);
+                      struct kw_span name, unsigned retention_days, vault_key_fn *done, void *ctx);
 void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                            struct kw_span name, vault_key_fn *done, void *ctx);
 void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,
@@ -120,6 +129,14 @@ void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *v
                         struct kw_span name, const char *after, unsigned limit, vault_page_fn *done,
                         void *ctx);
 
+struct vault_restored;
+/** `key` is the newest version that was restored, else NULL and `what` says why. */
+typedef void vault_key_restore_fn(void *ctx, const struct vault_restored *what,
+                                  struct vault_key *key);
+/** A key from its backup blob (vault/backup.h). */
+void vault_key_restore(struct vault *vault, struct gw_loop *loop, const char *vault_name,
+                       struct kw_span blob, vault_key_restore_fn *done, void *ctx);
+
 /** Seconds by which nbf and exp are widened on both sides, for clocks that differ. */
 #define VAULT_CLOCK_LEEWAY_S 120
 
@@ -129,5 +146,3 @@ void vault_key_versions(struct vault *vault, struct gw_loop *loop, const char *v
  *  on, so that what was made before stays readable. Any thread. */
 KW_MUST_CHECK kw_status vault_key_permits(const struct vault_key *key, enum kw_kind kind,
                                           int64_t wall_s, const char **why);
-
-#define VAULT_RETENTION_DAYS 90

@@ -26,10 +26,11 @@ enum field {
     F_RESIDENT_ID = VAULT_F_TAG + 1,
     F_RESIDENT_LABEL,
     F_RESIDENT_CHECK,
-    F_LAST = F_RESIDENT_CHECK
+    F_MANAGED, /* only where it is true: what has no use for it stays readable */
+    F_LAST = F_MANAGED
 };
 
-#define NUMBERS 7 /* fields of fixed size */
+#define NUMBERS 8 /* fields of fixed size */
 
 /* --- writing -----------------------------------------------------------------------------------
  */
@@ -57,6 +58,8 @@ static void encode(struct kw_buf *buf, const struct vault_key *key, const struct
     vault_put_number(buf, F_OPS, key->ops);
     vault_put_number(buf, F_OP_IMPORT, key->op_import);
     vault_put_number(buf, F_OP_EXPORT, key->op_export);
+    if (key->managed)
+        vault_put_number(buf, F_MANAGED, 1);
     vault_put_attributes(buf, &key->object);
     vault_put_bytes(buf, F_N, pub->n, pub->n_len);
     vault_put_bytes(buf, F_E, pub->e, pub->e_len);
@@ -160,6 +163,8 @@ static bool take_field(void *ctx, unsigned which, struct kw_span field)
         return vault_take_flag(field, &key->op_import);
     case F_OP_EXPORT:
         return vault_take_flag(field, &key->op_export);
+    case F_MANAGED:
+        return vault_take_flag(field, &key->managed);
     case F_BLOB:
         return vault_take_copy(field, KC_BLOB_MAX, &key->blob, &key->blob_len);
     case F_RESIDENT_ID:

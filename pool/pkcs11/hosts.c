@@ -416,7 +416,7 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host does not take requests");
     }
-    if (is_starting(host) && now_ns >= host->phase_deadline_ns) {
+    if (is_starting(host) && pool_p11_start_is_late(p11, host, now_ns)) {
         pool_p11_start_failed(p11, host, "the host did not start within its deadline");
     }
     if (host->phase == POOL_P11_IDLE) {

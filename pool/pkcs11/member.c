@@ -138,6 +138,8 @@ static kw_status command(struct pool_member *member, enum pool_command command)
 
 const struct pool_member_type pool_member_pkcs11 = {
     .kind = "pkcs11",
+    .depth_min = 1,
+    .depth_max = 2,
     .create = create,
     .destroy = destroy,
     .attach = pool_p11_attach,

@@ -3,6 +3,7 @@
  *
  *   member.c   the kind: create, destroy, what it can do, statistics
  *   hosts.c    supervisor: starting, watching and restarting hosts
+ *   hosts_patience.c   supervisor: how long a start may take
  *   hosts_login.c   supervisor: the guarded login, who the token is
  *   hosts_zeroize.c   supervisor: what is ours on a token is destroyed
  *   hosts_inventory.c   supervisor: what is on a token and what hosts have loaded is read
@@ -124,6 +125,12 @@ void pool_p11_emit(struct pool_p11 *p11, enum pool_event_type type, const char *
 void pool_p11_kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
 /** A start that did not reach service. With no other host serving the member is LOST. */
 void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
+
+/* --- hosts_patience.c --- */
+
+/** Has a host that starts had its time? */
+bool pool_p11_start_is_late(const struct pool_p11 *p11, const struct pool_p11_host *host,
+                            int64_t now_ns);
 
 /* --- hosts_login.c --- */
 

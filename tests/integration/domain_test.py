@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 from hsm import Group
 from keyward import Case, Server
@@ -137,11 +138,21 @@ class Recovery(Base):
         source, target = self.fresh("--await-domain"), self.fresh("--await-domain")
         file = self.download(source)
         self.assertIn("3 shares, quorum 2", self.domain(source, "check", file))
+        self.assertIn("a.pem", self.domain(source, "check", file, "--certs", self.who.certs("abd")))
+        self.assertIn("hold 1 of its shares", self.domain(source, "check", file, "--certs", self.who.certs("da"), good=False))
+        pid, files = target.process.pid, self.open_files(target)
         self.domain(target, "upload", file, "--keys", self.who.keys("ca"))
         self.active(target)
+        self.assertEqual((target.process.poll(), target.process.pid), (None, pid))
+        self.assertLessEqual(self.open_files(target), files + 2)  # nothing is left open by the restart in place
         self.assertEqual(self.key_of(source), self.key_of(target))
         target.create("mine", "EC")
         self.assertEqual(target.get("/securitydomain/upload/pending", version=False).json["status"], "Success")
+
+    @staticmethod
+    def open_files(server):
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/status.json", timeout=10) as answer:
+            return json.load(answer)["process"]["open_fds"]
 
     def test_in_steps_on_another_machine(self):
         source, target = self.fresh("--await-domain"), self.fresh("--await-domain")

@@ -197,10 +197,11 @@ class Resident(unittest.TestCase):
             answer = self.server.ok(f"/keys/payments/{word}", {"alg": "RSA-OAEP-256", "value": b64(sealed)})
             self.assertEqual(secret, unb64(answer["value"]))
         self.assertEqual("payments", self.server.listed("a1")["adopted"]["name"])
-        self.assertIn("adopted already: payments", self.server.key("adopt", "again", "--id", "A1", code=1))
+        self.assertIn("adopted already: default/payments", self.server.key("adopt", "again", "--id", "A1", code=1))
 
     def test_2_ec_signs(self):
-        self.server.key("adopt", "codesign", "--id", "a2", "--ops", "sign")
+        self.assertIn("no vault", self.server.key("adopt", "codesign", "--id", "a2", "--vault", "none", code=1))
+        self.server.key("adopt", "codesign", "--id", "a2", "--ops", "sign", "--vault", "default")
         made = self.server.get("/keys/codesign").json["key"]
         self.assertEqual(["sign"], made["key_ops"])
         for _ in range(20):

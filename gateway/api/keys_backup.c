@@ -1,0 +1,57 @@
+/* POST /keys/{name}/backup, POST /keys/restore */
+
+#include "gateway/api/key_json.h"
+#include "gateway/api/keys.h"
+#include "gateway/api/keys_common.h"
+#include "gateway/api/recovery.h"
+#include "gateway/api/reply.h"
+#include "gateway/app.h"
+
+static void on_backup(void *ctx, kw_status status, struct kw_span blob)
+{
+    struct gw_request *req = ctx;
+    gw_reply_backup(req, status, blob);
+    gw_request_unref(req);
+}
+
+static void back_up(struct gw_request *req)
+{
+    const struct gw_site *site = gw_site_of(req);
+    const char *name = gw_name_param(req);
+    if (!name)
+        return;
+    struct store_ref ref = {.vault = site->name, .kind = STORE_KEY, .name = name};
+    gw_request_ref(req);
+    vault_backup(site->vault, req->loop, &ref, on_backup, req);
+}
+
+void gw_keys_backup(struct gw_request *req)
+{
+    gw_key_unless_managed(req, false, back_up);
+}
+
+static void on_restored(void *ctx, const struct vault_restored *what, struct vault_key *key)
+{
+    struct gw_request *req = ctx;
+    struct gw_fault fault;
+    if (key) {
+        gw_reply_bundle(req, KW_OK, key); /* takes the reference to the request */
+        return;
+    }
+    gw_fault_restore(&fault, STORE_KEY, what, gw_loop_app(req->loop)->domain);
+    gw_reply_fault(req, &fault);
+    gw_request_unref(req);
+}
+
+void gw_keys_restore(struct gw_request *req)
+{
+    const struct gw_site *site = gw_site_of(req);
+    struct gw_fault fault;
+    struct kw_span blob;
+    if (!gw_read_backup(req, &blob, &fault)) {
+        gw_reply_fault(req, &fault);
+        return;
+    }
+    gw_request_ref(req);
+    vault_key_restore(site->vault, req->loop, site->name, blob, on_restored, req);
+}

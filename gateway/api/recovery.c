@@ -1,0 +1,90 @@
+#include "gateway/api/recovery.h"
+
+#include "gateway/api/json_read.h"
+#include "gateway/api/reply.h"
+#include "gateway/api/route.h"
+
+struct vault_terms gw_site_terms(const struct gw_site *site)
+{
+    return (struct vault_terms){.retention_days = site->retention_days,
+                                .purge_protection = site->purge_protection};
+}
+
+void gw_write_recovery(struct gw_out *out, const struct gw_site *site)
+{
+    struct vault_terms terms = gw_site_terms(site);
+    gw_out_text(out, "\"recoveryLevel\":\"");
+    gw_out_text(out, vault_recovery_level(&terms));
+    gw_out_text(out, "\",\"recoverableDays\":");
+    gw_out_int(out, terms.retention_days);
+}
+
+bool gw_fault_purge_protected(struct gw_fault *fault, enum store_kind kind, struct kw_span name)
+{
+    return gw_fault_set(
+        fault, 403, "Forbidden", "ForbiddenByPolicy",
+        "Operation purge is not allowed on %s %.*s: purge protection is enabled for "
+        "this vault, which purges it itself when its retention ends.",
+        gw_kind_title(kind), (int)name.len, (const char *)name.data);
+}
+
+bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
+                      const struct vault_restored *what, const struct kc_domain *domain)
+{
+    char check[2 * KC_DOMAIN_CHECK_LEN + 1];
+    kc_domain_check(domain, check);
+    switch (what->status) {
+    case KW_E_INPUT:
+        return gw_fault_bad(fault,
+                            "Property 'value' is not a valid backup of a %s: it is damaged, or of "
+                            "another kind of object.",
+                            gw_kind_title(kind));
+    case KW_E_UNSUPPORTED:
+        return gw_fault_bad(fault, "Property 'value' is a backup that a newer version of this "
+                                   "service has made.");
+    case KW_E_FORBIDDEN:
+        return gw_fault_bad(fault,
+                            "Property 'value' is a backup of another security domain (%s; here: "
+                            "%s). A backup can be restored only where the domain is the same.",
+                            what->check, check);
+    case KW_E_CONFLICT:
+        return gw_fault_conflict(fault, kind, what->conflict,
+                                 kw_span_str(what->name ? what->name : ""));
+    default:
+        return gw_fault_status_of(fault, kind, what->status,
+                                  kw_span_str(what->name ? what->name : ""));
+    }
+}
+
+void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob)
+{
+    enum store_kind kind = req->route->kind ? req->route->kind : STORE_KEY;
+    struct gw_fault fault;
+    struct gw_out out;
+    if (status == KW_OK) {
+        gw_out_init(&out, req->arena, blob.len / 3 * 4 + 64, 2 * (size_t)VAULT_BACKUP_MAX);
+        gw_out_text(&out, "{\"value\":");
+        gw_out_b64(&out, blob);
+        gw_out_text(&out, "}");
+        gw_reply_json(req, 200, &out);
+        return;
+    }
+    if (status == KW_E_TOO_LARGE)
+        gw_fault_bad(&fault,
+                     "%s %.*s has more versions than one backup holds (%u MB, %u versions).",
+                     gw_kind_title(kind), (int)req->params[0].len,
+                     (const char *)req->params[0].data, VAULT_BACKUP_MAX >> 20, STORE_CHANGES_MAX);
+    else
+        gw_fault_status_of(&fault, kind, status, req->params[0]);
+    gw_reply_fault(req, &fault);
+}
+
+bool gw_read_backup(struct gw_request *req, struct kw_span *blob, struct gw_fault *fault)
+{
+    json_t *root = gw_json_parse(kw_buf_span(&req->body), fault);
+    bool ok = root && gw_json_bytes(root, "value", VAULT_BACKUP_MAX, req->arena, blob, fault);
+    json_decref(root);
+    if (ok && !blob->data)
+        return gw_fault_bad(fault, "Property 'value' is missing.");
+    return ok;
+}
