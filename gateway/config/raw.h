@@ -82,8 +82,8 @@ struct raw_limits {
 struct raw_vault {
     char *name;
     enum raw_vault_type type;
-    char **hosts;
-    unsigned hosts_count;
+    char **hosts, **members;
+    unsigned hosts_count, members_count;
     unsigned *retention_days;
     bool purge_protection;
 };

@@ -112,7 +112,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     TEXT("drain", raw_limits, drain),
     CYAML_FIELD_END};
 
-static const cyaml_schema_value_t host_entry = {
+static const cyaml_schema_value_t name_entry = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
 
 static const cyaml_schema_field_t vault_fields[] = {
@@ -120,7 +120,9 @@ static const cyaml_schema_field_t vault_fields[] = {
     CYAML_FIELD_ENUM("type", OPTIONAL | CYAML_FLAG_STRICT, struct raw_vault, type, vault_types,
                      COUNT(vault_types)),
     CYAML_FIELD_SEQUENCE("hosts", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, hosts,
-                         &host_entry, 0, CYAML_UNLIMITED),
+                         &name_entry, 0, CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, members,
+                         &name_entry, 0, CYAML_UNLIMITED),
     NUMBER("retention_days", raw_vault, retention_days),
     CYAML_FIELD_BOOL("purge_protection", OPTIONAL, struct raw_vault, purge_protection),
     CYAML_FIELD_END};
