@@ -6,8 +6,8 @@
 #include "gateway/api/keys.h"
 #include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
-#include "gateway/api/security_domain.h"
 #include "gateway/api/secrets.h"
+#include "gateway/api/security_domain.h"
 #include "gateway/vault/export.h"
 
 /* clang-format off */
