@@ -20,6 +20,8 @@ enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 /** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
 enum pool_sandbox { POOL_SANDBOX_DEFAULT, POOL_SANDBOX_STRICT, POOL_SANDBOX_OFF };
 
+#define POOL_PATHS_MAX 4096u
+
 /** How one member is reached. Strings are copied by pool_create. */
 struct pool_member_config {
     char name[POOL_NAME_MAX + 1];
@@ -46,6 +48,9 @@ struct pool_member_config {
     enum pool_sandbox sandbox;
     uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
     unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
+    const char *paths;      /* what a host in POOL_SANDBOX_STRICT may read and write besides: whole
+                               paths, each ended by a zero byte; NULL: nothing */
+    size_t paths_len;       /* of all, with those bytes; at most POOL_PATHS_MAX */
     const char *probe_host; /* what must take TCP connections for the device to be reachable: name
                                or address; NULL: nothing to try */
     unsigned probe_port;

@@ -49,6 +49,8 @@ struct raw_member {
     unsigned *sessions, *hosts, *loaded_keys;
     enum raw_sandbox *sandbox;
     struct raw_rlimits *rlimits;
+    char **paths;
+    unsigned paths_count;
     enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
     unsigned *priority;

@@ -49,6 +49,9 @@ static const cyaml_schema_field_t recovery_fields[] = {
 static const cyaml_schema_field_t rlimits_fields[] = {
     TEXT("memory", raw_rlimits, memory), NUMBER("files", raw_rlimits, files), CYAML_FIELD_END};
 
+static const cyaml_schema_value_t text_entry = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
+
 static const cyaml_schema_field_t member_fields[] = {
     NEEDED("name", raw_member, name),
     CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct raw_member, type, member_types,
@@ -62,6 +65,8 @@ static const cyaml_schema_field_t member_fields[] = {
     CYAML_FIELD_ENUM_PTR("sandbox", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, sandbox,
                          sandboxes, COUNT(sandboxes)),
     CYAML_FIELD_MAPPING_PTR("rlimits", OPTIONAL, struct raw_member, rlimits, rlimits_fields),
+    CYAML_FIELD_SEQUENCE("paths", OPTIONAL | CYAML_FLAG_POINTER, struct raw_member, paths,
+                         &text_entry, 0, CYAML_UNLIMITED),
     NUMBER("sessions", raw_member, sessions),
     NUMBER("hosts", raw_member, hosts),
     CYAML_FIELD_ENUM("coalesce", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, coalesce,
@@ -112,17 +117,14 @@ static const cyaml_schema_field_t limits_fields[] = {
     TEXT("drain", raw_limits, drain),
     CYAML_FIELD_END};
 
-static const cyaml_schema_value_t name_entry = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
-
 static const cyaml_schema_field_t vault_fields[] = {
     NEEDED("name", raw_vault, name),
     CYAML_FIELD_ENUM("type", OPTIONAL | CYAML_FLAG_STRICT, struct raw_vault, type, vault_types,
                      COUNT(vault_types)),
     CYAML_FIELD_SEQUENCE("hosts", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, hosts,
-                         &name_entry, 0, CYAML_UNLIMITED),
+                         &text_entry, 0, CYAML_UNLIMITED),
     CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, members,
-                         &name_entry, 0, CYAML_UNLIMITED),
+                         &text_entry, 0, CYAML_UNLIMITED),
     NUMBER("retention_days", raw_vault, retention_days),
     CYAML_FIELD_BOOL("purge_protection", OPTIONAL, struct raw_vault, purge_protection),
     CYAML_FIELD_END};
