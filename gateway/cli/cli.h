@@ -17,3 +17,4 @@ int cli_doctor(const struct cli_command *command, int argc, char **argv);
 int cli_export(const struct cli_command *command, int argc, char **argv);
 int cli_import(const struct cli_command *command, int argc, char **argv);
 int cli_token(const struct cli_command *command, int argc, char **argv);
+int cli_domain(const struct cli_command *command, int argc, char **argv);
