@@ -1,7 +1,7 @@
-/* What a large store costs: the same calls on a store with 100 keys of one version and on one with
- * many keys and versions. Usage: bench_many [KEYS VERSIONS] (100000 1000000). Prints a JSON object
- * with one row for each call: microseconds of processor
- * time in both, and the ratio; and the memory of the process.
+/* What a large store costs: the same calls on a store with 100 keys and on one with many keys, each
+ * with as many versions there as here. Usage: bench_many [KEYS VERSIONS] (100000 1000000). Prints a
+ * JSON object with one row for each call: microseconds of processor time in both, and the ratio;
+ * and the memory of the process.
  *
  * "hot" takes turns over 100 keys, which the cache holds; "cold" takes any key and reads it from
  * the store each time, so both stores do the same work. */
@@ -276,7 +276,7 @@ int main(int argc, char **argv)
     static struct world small, large;
     if (keys < HOT || versions_all < keys)
         return 2;
-    world_open(&small, HOT, 1);
+    world_open(&small, HOT, versions_all / keys);
     world_open(&large, keys, versions_all / keys);
     malloc_trim(0);
     long filled = resident_kb();

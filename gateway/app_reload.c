@@ -210,6 +210,8 @@ static struct gw_config *read_config(struct gw_app *app, char *error, size_t err
     if (gw_config_load(&fresh, app->config->path, error, error_len) != KW_OK)
         gw_log(GW_LOG_ERROR, "the configuration on disk is not valid; the running one stays",
                "error", error, NULL);
+    else
+        gw_config_scopes(fresh, app->config); /* its own vaults count from the next start */
     return fresh;
 }
 
@@ -254,7 +256,10 @@ static int load_for(struct gw_app *app, struct gw_config **fresh, char *text, si
         snprintf(text, len, "serve --dev has no configuration file, and no members");
         return 409;
     }
-    return gw_config_load(fresh, app->config->path, text, len) == KW_OK ? 0 : 409;
+    if (gw_config_load(fresh, app->config->path, text, len) != KW_OK)
+        return 409;
+    gw_config_scopes(*fresh, app->config);
+    return 0;
 }
 
 static int add(struct gw_app *app, const char *name, char *text, size_t len)

@@ -96,11 +96,20 @@ static unsigned rank_of(const struct pool_member *member, int64_t now_ns)
     return tier << 16 | atomic_load_explicit(&member->priority, memory_order_relaxed);
 }
 
+bool pool_choice_in_scope(const struct pool_member *member, const struct pool_op *op)
+{
+    unsigned scope = op->key != NULL                     ? op->key->scope
+                     : op->lane.kind == KW_KIND_GENERATE ? op->generate.scope
+                                                         : 0;
+    return scope == 0 || (member->config.scopes >> scope & 1) != 0;
+}
+
 /* Ports that a member is not attached to do not look at it at all: its slot may be empty. */
 static bool is_candidate(const struct pool_port *port, const struct pool_op *op, unsigned i)
 {
     const struct pool_member *member = &port->pool->members[i];
     return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
+           pool_choice_in_scope(member, op) &&
            (op->key == NULL || !pool_key_lacks(op->key, member)) &&
            (member->type->now == NULL || member->type->now(member, op));
 }

@@ -12,6 +12,9 @@ double pool_group_expected_ns(struct pool_port *port, const struct pool_member *
 struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
                                       kw_status *why);
 
+/** Does the member belong to the scope that `op` is for? */
+bool pool_choice_in_scope(const struct pool_member *member, const struct pool_op *op);
+
 /** Operations that the member works on at the same time. */
 unsigned pool_choice_parallel(const struct pool_member *member);
 

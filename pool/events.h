@@ -19,7 +19,9 @@ enum pool_event_type {
     POOL_EVENT_MEMBERSHIP,  /* a member came, took over, leaves or is gone: from, to, reason */
     POOL_EVENT_OUTLIER, /* to "last" for number seconds: worse than the others, reason = how; or to
                            "back" */
-    POOL_EVENT_CORE_ALARM /* the core caught a wrong result of its own */
+    POOL_EVENT_NO_LANDLOCK, /* once: `strict` is asked for, and the kernel cannot narrow the view of
+                               the file system */
+    POOL_EVENT_CORE_ALARM   /* the core caught a wrong result of its own */
 };
 
 struct pool_event {

@@ -54,6 +54,7 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
     atomic_init(&key->sent, false);
     key->pool = pool;
     key->hsm = desc->hsm;
+    key->scope = (uint8_t)(desc->scope <= POOL_SCOPE_MAX ? desc->scope : 0);
     memcpy(key->id, desc->id, sizeof key->id);
     key->pub = desc->pub;
     key->blob_len = keep;

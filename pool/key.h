@@ -8,6 +8,7 @@ struct pool_key {
     struct pool *pool;
     _Atomic bool sent; /* a member got the blob */
     bool hsm;
+    uint8_t scope;
     /* resident keys: per member, the reading of its keys (pool_member.holdings) by which it has not
      * got this one, 0: not known; NULL for other keys */
     _Atomic uint32_t *lacking;

@@ -35,7 +35,8 @@ struct pool_op {
         enum kw_curve curve;
         unsigned bits;
         uint32_t exponent;
-        bool hsm; /* in a member of the group; false: by the core */
+        bool hsm;       /* in a member of the group; false: by the core */
+        unsigned scope; /* as in pool_key_desc */
         uint8_t key_id[KW_KEY_ID_LEN];
         struct pool_generated *out;
     } generate;

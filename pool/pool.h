@@ -20,12 +20,15 @@ enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 /** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
 enum pool_sandbox { POOL_SANDBOX_DEFAULT, POOL_SANDBOX_STRICT, POOL_SANDBOX_OFF };
 
+#define POOL_PATHS_MAX 4096u
+
 /** How one member is reached. Strings are copied by pool_create. */
 struct pool_member_config {
     char name[POOL_NAME_MAX + 1];
     enum pool_member_kind kind;
     enum pool_role role;
     unsigned priority; /* 1 (as 0) first; a higher number serves while no lower one can */
+    uint64_t scopes;   /* bit per scope that it belongs to (pool_key_desc.scope) */
     /* core as a member of the group: only where the config says in plain words that it may open
      * HSM keys (`opens_hsm_keys: true`) */
     bool opens_hsm_keys;
@@ -45,6 +48,9 @@ struct pool_member_config {
     enum pool_sandbox sandbox;
     uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
     unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
+    const char *paths;      /* what a host in POOL_SANDBOX_STRICT may read and write besides: whole
+                               paths, each ended by a zero byte; NULL: nothing */
+    size_t paths_len;       /* of all, with those bytes; at most POOL_PATHS_MAX */
     const char *probe_host; /* what must take TCP connections for the device to be reachable: name
                                or address; NULL: nothing to try */
     unsigned probe_port;
@@ -82,6 +88,8 @@ void pool_destroy(struct pool *pool);
 /* --- keys ------------------------------------------------------------------------------------ */
 
 /** What the pool must know of a key. The pool copies it. */
+#define POOL_SCOPE_MAX 63
+
 struct pool_key_desc {
     uint8_t id[KW_KEY_ID_LEN]; /* the key version's id; becomes CKA_ID in members */
     bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
@@ -90,6 +98,7 @@ struct pool_key_desc {
     struct kw_span resident; /* CKA_ID of a key that lives on the members' tokens, 1 to
                                 POOL_RESIDENT_ID_MAX bytes: `hsm` and no blob then; else empty */
     struct kw_span check;    /* of a resident secret key: pool_agreement.check; else empty */
+    unsigned scope; /* 1 to POOL_SCOPE_MAX: only members of that scope serve it; 0: every member */
     const char *name; /* what remote members call it, its version being the id in hexadecimal;
                          NULL: no remote member serves it */
 };

@@ -8,10 +8,15 @@
 #include "crypto/rsa/fold.h"
 #include "crypto/rsa/mont_product.h"
 
+/* A scan goes along with the tiles of sums and quotients, a digit every second row: its entries
+ * come from the second-level cache, which cannot bring them faster. */
+#define SCAN_EVERY  2
+#define SCAN_DIGITS (KC_TILE / SCAN_EVERY) /* of a tile */
+
 /** What a tile of sums does beside its multiply-adds, a little in each row. */
 struct beside {
-    const __m512i *minus;       /* twenty columns to take off */
-    const struct kc_scan *scan; /* or NULL; digits from d on */
+    const __m512i *minus;       /* twenty columns to take off, or NULL */
+    const struct kc_scan *scan; /* or NULL; SCAN_DIGITS digits from d on */
     unsigned d, stride;
 };
 
@@ -39,14 +44,16 @@ KC_IFMA_INLINE __m512i tile_of_sums(struct kc_cols *s, const __m512i *x, const _
         __m512i left = _mm512_add_epi64(_mm512_load_si512(x + (i)), _mm512_load_si512(u + (i)));   \
         left = _mm512_add_epi64(left, carry);                                                      \
         carry = _mm512_srli_epi64(left, KC_DIGIT);                                                 \
-        s->c[i] = _mm512_sub_epi64(s->c[i], _mm512_load_si512(beside.minus + (i)));                \
-        s->c[(i) + KC_TILE] = _mm512_sub_epi64(s->c[(i) + KC_TILE],                                \
-                                               _mm512_load_si512(beside.minus + (i) + KC_TILE));   \
+        if (beside.minus) {                                                                        \
+            s->c[i] = _mm512_sub_epi64(s->c[i], _mm512_load_si512(beside.minus + (i)));            \
+            s->c[(i) + KC_TILE] = _mm512_sub_epi64(                                                \
+                s->c[(i) + KC_TILE], _mm512_load_si512(beside.minus + (i) + KC_TILE));             \
+        }                                                                                          \
         s->c[(i) + KC_TILE] =                                                                      \
             _mm512_add_epi64(s->c[(i) + KC_TILE], _mm512_and_si512(left, right_carry));            \
         kc_row(s->c + (i), left, right);                                                           \
-        if (beside.scan) {                                                                         \
-            kc_scan_digit(&scan, beside.d + (i), beside.stride);                                   \
+        if (beside.scan && (i) % SCAN_EVERY == 0) {                                                \
+            kc_scan_digit(&scan, beside.d + (i) / SCAN_EVERY, beside.stride);                      \
         }                                                                                          \
     } while (0);
     KC_EACH10(ROW)
@@ -81,10 +88,60 @@ KC_IFMA_INLINE void cross_blocks(struct kc_fold *fold, const struct kc_mont *mon
 {
     kc_cols_leave(s, mont->left);
     kc_cols_zero(s);
-    kc_tile_mul(s, fold->x, fold->x + KC_TILE);
+    kc_tile_mul(s, fold->x + KC_TILE, fold->x); /* x1, the newest, digit by digit */
     kc_cols_save(s, fold->x0x1);
     kc_cols_zero(s);
     kc_cols_take(s, mont->left);
+}
+
+/** The product of the two quotient blocks joins that of x0 and x1: what is taken off from here on.
+ */
+KC_IFMA_INLINE void cross_quotients(struct kc_fold *fold, const struct kc_mont *mont,
+                                    struct kc_cols *s)
+{
+    kc_cols_leave(s, mont->left);
+    kc_cols_zero(s);
+    kc_cols_add(s, fold->x0x1);
+    kc_tile_mul(s, mont->q + KC_TILE, mont->q);
+    kc_cols_save(s, fold->x0x1);
+    kc_cols_zero(s);
+    kc_cols_take(s, mont->left);
+}
+
+/** Column block k, 2 or 3, of q * m with two quotient blocks:
+ *  q0 m[k] + q1 m[k - 1] = (q0 + m[k - 1]) (q1 + m[k]) - q0 q1 - m[k - 1] m[k]; q0 q1 went with
+ *  x0 x1 (cross_quotients), the last is in fold->ab. Finishes ten digits of the result. */
+KC_IFMA_INLINE __m512i share_quotients(struct kc_cols *s, const struct kc_mont *mont, unsigned k,
+                                       __m512i *r, const struct kc_scan *scan, unsigned d)
+{
+    __m512i above = tile_of_sums(s, mont->q, mont->m + KC_TILE * (k - 1), mont->q + KC_TILE,
+                                 mont->m + KC_TILE * k,
+                                 (struct beside){.scan = scan, .d = d, .stride = KC_FOLD_DIGITS});
+    s->c[KC_TILE] = _mm512_add_epi64(s->c[KC_TILE], finish_columns(r, s->c));
+    return above;
+}
+
+/** Column block k of quotient times modulus: makes quotient block k, or finishes block k - low of
+ *  the result; returns what it leaves for column 20. */
+KC_IFMA_INLINE __m512i reduce_block(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
+                                    unsigned k, __m512i *r, const struct kc_scan *scan)
+{
+    const unsigned low = blocks - 2; /* quotient blocks */
+    const unsigned d = SCAN_DIGITS * (blocks + k);
+    const unsigned stride = KC_TILE * blocks;
+    const __m512i *last = mont->q + KC_TILE * (low - 1);
+    if (k < low) {
+        if (k == 1) {
+            kc_tile_mul(s, mont->q, mont->m + KC_TILE);
+        }
+        kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, scan, d, stride, SCAN_EVERY);
+    } else if (low == 2 && k < blocks) {
+        return share_quotients(s, mont, k, r + KC_TILE * (k - low), scan, d);
+    } else {
+        kc_tile_mul_out(s, r + KC_TILE * (k - low), last, mont->m + KC_TILE * (k - low + 1),
+                        k < blocks ? scan : NULL, d, stride, SCAN_EVERY);
+    }
+    return _mm512_setzero_si512();
 }
 
 /** Adds block j of x0 * a + x1 * b; returns what it leaves for column 20. */
@@ -97,7 +154,7 @@ KC_IFMA_INLINE __m512i fold_block(struct kc_fold *fold, struct kc_cols *s, unsig
     if (j < blocks) {
         return tile_of_sums(s, fold->x, fold->b + KC_TILE * j, fold->x + KC_TILE,
                             fold->a + KC_TILE * j,
-                            (struct beside){fold->x0x1, scan, KC_TILE * j, KC_TILE * blocks});
+                            (struct beside){fold->x0x1, scan, SCAN_DIGITS * j, KC_TILE * blocks});
     }
     return _mm512_setzero_si512();
 }
@@ -124,7 +181,7 @@ KC_IFMA_INLINE __m512i mixed_column(struct kc_cols *s, const struct kc_mont *mon
         const unsigned j = k - i;
         __m512i more =
             tile_of_sums(s, a + KC_TILE * i, a + KC_TILE * j, b + KC_TILE * i, b + KC_TILE * j,
-                         (struct beside){products + 2 * KC_TILE * i, NULL, 0, 0});
+                         (struct beside){.minus = products + 2 * KC_TILE * i});
         above = _mm512_add_epi64(above, more);
         kc_cols_subtract(s, products + 2 * KC_TILE * j);
     }
@@ -138,7 +195,6 @@ KC_IFMA_INLINE void fold_product(struct kc_fold *fold, const struct kc_mont *mon
                                  const unsigned blocks, const enum product product, __m512i *r,
                                  const __m512i *a, const __m512i *b, const struct kc_scan *scan)
 {
-    const unsigned low = blocks - 2; /* quotient blocks */
     struct kc_cols s;
     kc_cols_zero(&s);
     __m512i above = _mm512_setzero_si512(); /* for column 20 of the last block column */
@@ -160,12 +216,11 @@ KC_IFMA_INLINE void fold_product(struct kc_fold *fold, const struct kc_mont *mon
             continue;
         }
         above = _mm512_add_epi64(above, fold_block(fold, &s, blocks, k - 2, scan));
-        if (k - 2 < low) {
-            reduce_low(&s, mont, blocks, k - 2, NULL);
-        } else {
-            reduce_high(&s, mont, blocks, low, k - 2, r + KC_TILE * (k - blocks), NULL);
-        }
+        above = _mm512_add_epi64(above, reduce_block(&s, mont, blocks, k - 2, r, scan));
         kc_cols_shift(&s);
+        if (k == 3 && blocks == 4) {
+            cross_quotients(fold, mont, &s);
+        }
     }
     if (blocks == 3) {
         subtract10(&s, fold->ab + KC_TILE * blocks);
@@ -173,7 +228,7 @@ KC_IFMA_INLINE void fold_product(struct kc_fold *fold, const struct kc_mont *mon
     (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
 }
 
-/* The block count is a constant in each. */
+/* The block count is a constant in each, and whether there is a scan. */
 KC_IFMA static void sqr_3(struct kc_fold *fold, const struct kc_mont *mont, __m512i *r,
                           const __m512i *a)
 {
@@ -189,13 +244,15 @@ KC_IFMA static void sqr_4(struct kc_fold *fold, const struct kc_mont *mont, __m5
 KC_IFMA static void sqr_scan_3(struct kc_fold *fold, const struct kc_mont *mont, __m512i *r,
                                const __m512i *a, const struct kc_scan *scan)
 {
-    fold_product(fold, mont, 3, SQUARE, r, a, a, scan);
+    const struct kc_scan local = *scan;
+    fold_product(fold, mont, 3, SQUARE, r, a, a, &local);
 }
 
 KC_IFMA static void sqr_scan_4(struct kc_fold *fold, const struct kc_mont *mont, __m512i *r,
                                const __m512i *a, const struct kc_scan *scan)
 {
-    fold_product(fold, mont, 4, SQUARE, r, a, a, scan);
+    const struct kc_scan local = *scan;
+    fold_product(fold, mont, 4, SQUARE, r, a, a, &local);
 }
 
 KC_IFMA static void mul_3(struct kc_fold *fold, const struct kc_mont *mont, __m512i *r,
@@ -238,6 +295,9 @@ KC_IFMA void kc_fold_prepare(struct kc_fold *fold, const struct kc_mont *mont)
     kc_cols_zero(&s);
     for (unsigned j = 0; j < mont->blocks; j++) {
         kc_tile_mul(&s, fold->a + KC_TILE * j, fold->b + KC_TILE * j);
+        if (mont->blocks == 4 && j >= 2) {
+            kc_tile_mul(&s, mont->m + KC_TILE * (j - 1), mont->m + KC_TILE * j);
+        }
         s.c[KC_TILE] = _mm512_add_epi64(s.c[KC_TILE], finish_columns(fold->ab + KC_TILE * j, s.c));
         kc_cols_shift(&s);
     }

@@ -156,7 +156,7 @@ KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, un
         }
     }
     kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, blocks == 2 ? scan : NULL,
-                   KC_TILE * (2 + k), 2 * KC_TILE * blocks);
+                   KC_TILE * (2 + k), 2 * KC_TILE * blocks, 1);
 }
 
 /** Finishes column block k, above the `low` quotient blocks: ten digits of the result. */
@@ -178,7 +178,7 @@ KC_IFMA_INLINE void reduce_high(struct kc_cols *s, const struct kc_mont *mont, u
     }
     const unsigned turn = upper_turn(blocks, k, i);
     kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), scan, KC_TILE * turn,
-                    stride);
+                    stride, 1);
 }
 
 /** Ten digits from ten columns: passes the carries on and returns the last. */

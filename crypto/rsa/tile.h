@@ -127,10 +127,11 @@ KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const 
 }
 
 /** kc_tile_mul for the last tile of a finished block column: column i is complete after row i, so
- *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL. */
+ *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL; a digit
+ *  from d on is looked up every so many rows. */
 KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m512i *x,
                                     const __m512i *y, const struct kc_scan *scan, unsigned d,
-                                    unsigned stride)
+                                    unsigned stride, unsigned every)
 {
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
@@ -140,8 +141,8 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
-    if (scan) {                                                                                    \
-        kc_scan_digit(&local, d + (i), stride);                                                    \
+    if (scan && (i) % every == 0) {                                                                \
+        kc_scan_digit(&local, d + (i) / every, stride);                                            \
     }
     KC_EACH10(ROW)
 #undef ROW
@@ -308,9 +309,10 @@ KC_IFMA_INLINE void kc_cols_leave(const struct kc_cols *s, __m512i *left)
  *
  *  The digit after next waits for q of this row (4 cycles), its product with m[0] (4), the carry
  *  (2): the rest of the row is placed around that chain so that it never shows. With `scan` it
- *  does the lookup of ten digits from d on besides. */
+ *  does the lookup of 10 / every digits from d on besides. */
 KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m512i *m, __m512i k0,
-                                   const struct kc_scan *scan, unsigned d, unsigned stride)
+                                   const struct kc_scan *scan, unsigned d, unsigned stride,
+                                   unsigned every)
 {
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
     __m512i r[KC_TILE];
@@ -345,8 +347,8 @@ KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m5
         KC_HI(c[9], q, r[8]);                                                                      \
         KC_HI(c[10], q, r[9]);                                                                     \
         q = next;                                                                                  \
-        if (scan) {                                                                                \
-            kc_scan_digit(&local, d + (i), stride);                                                \
+        if (scan && (i) % every == 0) {                                                            \
+            kc_scan_digit(&local, d + (i) / every, stride);                                        \
         }                                                                                          \
     } while (0);
     KC_EACH10(ROW)

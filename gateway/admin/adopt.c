@@ -1,7 +1,11 @@
 /* POST /keys/{name}/adopt: a key that lives on the tokens becomes a key of the gateway. Three
  * steps: what is on the tokens, and what is adopted already; a trial on every member that holds it;
- * the record. Nothing is written to a token. */
+ * the record. Nothing is written to a token.
+ *
+ * One at a time in a gateway, from the first look to the record: two of one key, begun together
+ * under two names, would each see that nobody has it yet. */
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,7 +17,10 @@
 #include "gateway/app.h"
 #include "gateway/obs/log.h"
 
+static atomic_flag under_way = ATOMIC_FLAG_INIT;
+
 struct adoption {
+    bool first; /* under_way is this one's */
     struct gw_request *req;
     struct gw_key_scan *scan;   /* NULL before the first step is over */
     const struct gw_site *site; /* the vault that gets it */
@@ -33,6 +40,8 @@ struct adoption {
 
 static void end(struct adoption *adoption)
 {
+    if (adoption->first)
+        atomic_flag_clear(&under_way);
     pool_key_unref(adoption->trial);
     gw_key_scan_free(adoption->scan);
     gw_request_unref(adoption->req);
@@ -405,6 +414,11 @@ void gw_admin_adopt(struct gw_request *req)
     json_decref(body);
     if (wrong) {
         refuse(adoption, 400, json_string(wrong));
+        return;
+    }
+    adoption->first = !atomic_flag_test_and_set(&under_way);
+    if (!adoption->first) {
+        refuse(adoption, 409, json_string("another key is being adopted now; try again"));
         return;
     }
     kw_status status = gw_key_scan_start(req, true, on_scanned, adoption);

@@ -68,7 +68,8 @@ static const struct cli_command commands[] = {
      "of one that is there, after each member that holds it has shown that it is the same key. It\n"
      "stays where it is: deleting or purging it in keyward removes the record, never the key on "
      "the\n"
-     "token, and so does member zeroize.",
+     "token. keyward member zeroize does not touch it either: it leaves record and key as they "
+     "are.",
      cli_key},
     {"doctor", "keyward doctor [-c FILE | --data DIR] [--json]",
      "Looks at configuration, files, certificates, store and machine, and goes through each "

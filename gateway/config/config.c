@@ -33,6 +33,7 @@ static void member_fini(struct pool_member_config *member)
     free((void *)(uintptr_t)member->token_file);
     free((void *)(uintptr_t)member->ca);
     free((void *)(uintptr_t)member->probe_host);
+    free((void *)(uintptr_t)member->paths);
 }
 
 void gw_config_free(struct gw_config *config)

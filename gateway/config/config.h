@@ -18,6 +18,10 @@ struct gw_listener_config {
 /** Is it the name of a vault (GW_VAULT_NAME_ALLOWED)? */
 bool gw_vault_name_ok(struct kw_span name);
 
+struct gw_config;
+/** Gives each member of `config` the scopes of the vaults of `vaults_of` that list it. */
+void gw_config_scopes(struct gw_config *config, const struct gw_config *vaults_of);
+
 enum gw_vault_type {
     GW_VAULT_BOTH, /* Key Vault and Managed HSM at once */
     GW_VAULT_KEYS, /* a Key Vault */
@@ -31,6 +35,9 @@ struct gw_vault_config {
     size_t host_count;
     unsigned retention_days;
     bool purge_protection;
+    char **members; /* names of those that serve its keys; none: every member */
+    size_t member_count;
+    unsigned scope; /* of its keys (pool_key_desc.scope): 0, or one of its own */
 };
 
 struct gw_limits {

@@ -241,6 +241,11 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log(GW_LOG_INFO, "group changed", "member", member, "from", event->from, "to", event->to,
                "reason", reason, NULL);
         break;
+    case POOL_EVENT_NO_LANDLOCK:
+        gw_log(GW_LOG_WARN,
+               "this kernel has no Landlock: hosts with sandbox: strict see the whole file system",
+               "member", member, NULL);
+        break;
     case POOL_EVENT_CORE_ALARM:
         gw_log(GW_LOG_ERROR, "the core caught a wrong result of its own; it was not sent", "member",
                member, "reason", reason, NULL);

@@ -106,7 +106,11 @@ static kw_status add_version(struct work *work)
     KW_TRY(sqlite_sql_int(work->conn, st, 3, req->created));
     KW_TRY(sqlite_sql_record(work->conn, st, 4, req));
     kw_status status = sqlite_sql_run(work->conn, st);
-    return status == KW_E_CONFLICT ? refuse(work, STORE_CONFLICT_EXISTS) : status;
+    if (status == KW_E_CONFLICT)
+        return refuse(work, STORE_CONFLICT_EXISTS);
+    KW_TRY(status);
+    const int64_t newest = sqlite3_last_insert_rowid(work->conn->db);
+    return run_on(work, SQL_SET_NEWEST, &newest, 1);
 }
 
 /** The row that is given back carries the new record: the request's copy has done its work. */

@@ -9,11 +9,12 @@
     "SELECT o.kind, o.vault, o.name, v.version, v.created, o.deleted_at, o.purge_at, o.wake_at, "  \
     "v.record FROM objects o CROSS JOIN versions v "
 #define ROW       COLUMNS "ON v.object = o.id "
-#define ROW_LAST  COLUMNS "ON v.seq = (SELECT max(seq) FROM versions WHERE object = o.id) "
+#define ROW_LAST  COLUMNS "ON v.seq = o.newest "
 #define OF_OBJECT "WHERE o.vault = ?1 AND o.kind = ?2 AND o.name = ?3 "
-#define NEWEST    "ORDER BY v.seq DESC LIMIT 1"
-#define REACHED   "AND substr(o.vault, 1, 1) <> '~' " /* vaults.h */
-#define PAGE      ROW_LAST "WHERE o.vault = ?1 AND o.kind = ?2 AND o.name > ?3 "
+/* one object, and SQLite knows it: the versions come in the order of their index, unsorted */
+#define OF_ONE  "WHERE o.id = (SELECT id FROM objects WHERE vault = ?1 AND kind = ?2 AND name = ?3) "
+#define REACHED "AND substr(o.vault, 1, 1) <> '~' " /* vaults.h */
+#define PAGE    ROW_LAST "WHERE o.vault = ?1 AND o.kind = ?2 AND o.name > ?3 "
 
 enum column { C_KIND, C_VAULT, C_NAME, C_VERSION, C_CREATED, C_DELETED, C_PURGE, C_WAKE, C_RECORD };
 
@@ -28,19 +29,20 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_SET_WAKE] = "UPDATE objects SET wake_at = ?2 WHERE id = ?1",
     [SQL_DROP_VERSIONS] = "DELETE FROM versions WHERE object = ?1",
     [SQL_DROP_OBJECT] = "DELETE FROM objects WHERE id = ?1",
-    [SQL_NEWEST_VERSION] = "SELECT version FROM versions WHERE object = ?1 "
-                           "ORDER BY seq DESC LIMIT 1",
-    [SQL_LIVE_NEWEST] = ROW OF_OBJECT "AND o.deleted_at = 0 " NEWEST,
-    [SQL_LIVE_VERSION] = ROW OF_OBJECT "AND o.deleted_at = 0 AND v.version = ?4",
-    [SQL_DELETED_NEWEST] = ROW OF_OBJECT "AND o.deleted_at <> 0 " NEWEST,
+    [SQL_SET_NEWEST] = "UPDATE objects SET newest = ?2 WHERE id = ?1",
+    [SQL_NEWEST_VERSION] = "SELECT v.version FROM objects o CROSS JOIN versions v "
+                           "ON v.seq = o.newest WHERE o.id = ?1",
+    [SQL_LIVE_NEWEST] = ROW_LAST OF_OBJECT "AND o.deleted_at = 0",
+    [SQL_LIVE_VERSION] = ROW OF_ONE "AND o.deleted_at = 0 AND v.version = ?4",
+    [SQL_DELETED_NEWEST] = ROW_LAST OF_OBJECT "AND o.deleted_at <> 0",
     [SQL_LIST_LIVE] = PAGE "AND o.deleted_at = 0 ORDER BY o.name LIMIT ?4",
     [SQL_LIST_DELETED] = PAGE "AND o.deleted_at <> 0 ORDER BY o.name LIMIT ?4",
     /* a version that is not there compares as NULL: no rows */
     [SQL_LIST_OF_VERSIONS] =
-        ROW OF_OBJECT "AND o.deleted_at = 0 AND v.seq > CASE WHEN ?5 = '' THEN 0 ELSE "
-                      "(SELECT a.seq FROM versions a WHERE a.object = o.id AND a.version = ?5) END "
-                      "ORDER BY v.seq LIMIT ?4",
-    [SQL_ALL_VERSIONS] = ROW OF_OBJECT "AND o.deleted_at = 0 ORDER BY v.seq",
+        ROW OF_ONE "AND o.deleted_at = 0 AND v.seq > CASE WHEN ?5 = '' THEN 0 ELSE "
+                   "(SELECT a.seq FROM versions a WHERE a.object = o.id AND a.version = ?5) END "
+                   "ORDER BY v.seq LIMIT ?4",
+    [SQL_ALL_VERSIONS] = ROW OF_ONE "AND o.deleted_at = 0 ORDER BY v.seq",
     [SQL_DUE_PURGE] = ROW_LAST "WHERE o.kind = ?2 AND o.deleted_at <> 0 AND o.purge_at > 0 "
                                "AND o.purge_at <= ?1 " REACHED "ORDER BY o.purge_at LIMIT ?4",
     [SQL_DUE_WAKE] = ROW_LAST "WHERE o.kind = ?2 AND o.wake_at <> 0 AND o.deleted_at = 0 "

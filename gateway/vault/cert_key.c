@@ -82,8 +82,9 @@ static void on_generated(struct pool_op *op)
 static kw_status submit(struct cert_keying *keying, const struct vault_policy *policy)
 {
     struct pool_op *op = &keying->op;
+    op->generate.scope = vault_scope(keying->vault, keying->key->vault);
     if (policy->hsm)
-        KW_TRY(pool_copies_possible(keying->vault->pool));
+        KW_TRY(pool_copies_possible(keying->vault->pool, op->generate.scope));
     op->lane.kind = KW_KIND_GENERATE;
     op->generate.kty = policy->kty;
     op->generate.curve = policy->curve;

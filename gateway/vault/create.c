@@ -121,7 +121,7 @@ static void on_checked(void *ctx, struct store_result *result)
     if (result->status == KW_OK)
         status = KW_E_CONFLICT;
     if (status == KW_OK && creation->key->hsm)
-        status = pool_copies_possible(job->vault->pool);
+        status = pool_copies_possible(job->vault->pool, creation->op.generate.scope);
     if (status == KW_OK) {
         creation->op.deadline_ns = kw_now_ns() + GENERATE_DEADLINE;
         status = pool_submit(job->vault->port(job->loop), &creation->op);
@@ -147,6 +147,7 @@ void vault_key_create(struct vault *vault, struct gw_loop *loop,
     op->generate.bits = req->bits;
     op->generate.exponent = req->exponent;
     op->generate.hsm = req->hsm;
+    op->generate.scope = vault_scope(vault, req->vault);
     memcpy(op->generate.key_id, creation->id, sizeof creation->id);
     op->generate.out = &creation->generated;
     op->on_done = on_generated;

@@ -20,6 +20,7 @@ kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
     struct pool_key_desc desc = {.hsm = key->hsm,
                                  .pub = *pub,
                                  .blob = kw_span_of(key->blob, key->blob_len),
+                                 .scope = vault_scope(vault, key->vault),
                                  .name = key->name};
     if (key->resident) {
         desc.resident = kw_span_of(key->resident->id, key->resident->id_len);

@@ -36,11 +36,16 @@ extern const struct vault_kind vault_key_kind;
 void vault_key_unref(struct vault_key *key);
 struct vault_key *vault_key_ref(struct vault_key *key);
 
+/** The scope (pool_key_desc.scope) of a vault by its name. Any thread. */
+typedef unsigned vault_scope_fn(void *ctx, const char *vault_name);
+
 /* struct vault: cache + store + pool + domain; one per gateway */
 
 /** `store`, `pool` and `domain` are borrowed for the vault's life. */
 KW_MUST_CHECK kw_status vault_create(struct vault **out, struct store *store, struct pool *pool,
                                      const struct kc_domain *domain);
+/** From here on `scope_of` says which members serve the keys of a vault; before any key is used. */
+void vault_set_scopes(struct vault *vault, vault_scope_fn *scope_of, void *ctx);
 /** Every loop must have its answers: drain the loops first. NULL is allowed. Keys that callers
  * still hold live on. */
 void vault_destroy(struct vault *vault);

@@ -196,7 +196,9 @@ static kw_status decide(struct run *run)
     const char *version = run->newest->version;
     int64_t rotate_at = vault_rotation_rotate_at(&run->policy, a);
     int64_t notify_at = vault_rotation_notify_at(&run->policy, a, version);
-    if (rotate_at != 0 && rotate_at <= run->now)
+    if (run->newest->managed)
+        put_off(run, 0); /* its certificate renews it; a restore may have brought the policy */
+    else if (rotate_at != 0 && rotate_at <= run->now)
         claim(run);
     else if (notify_at != 0 && notify_at <= run->now)
         return announce(run);

@@ -21,7 +21,12 @@ struct vault {
     vault_port_fn *port;
     struct vault_cache *caches[VAULT_KINDS]; /* by enum store_kind */
     struct vault_flights *flights;
+    vault_scope_fn *scope_of; /* NULL: every vault is served by every member */
+    void *scope_ctx;
 };
+
+/** Which members serve the keys of that vault (pool_key_desc.scope). */
+unsigned vault_scope(const struct vault *vault, const char *vault_name);
 
 KW_MUST_CHECK kw_status vault_create_with(struct vault **out, struct store *store,
                                           struct pool *pool, const struct kc_domain *domain,

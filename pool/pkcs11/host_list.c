@@ -262,6 +262,33 @@ static kw_status send_keys(struct pool_host *host, const struct pool_host_object
     return KW_OK;
 }
 
+/** What is adopted next was seen just now: what was read is what operations go by from here on, so
+ *  that none of them reads the whole token again within its deadline. */
+static kw_status list_keys(struct pool_host *host, struct pool_wire_listed_all *end)
+{
+    struct pool_host_objects *objects = calloc(1, sizeof(*objects));
+    if (objects == NULL) {
+        end->ckr = CKR_HOST_MEMORY;
+        return KW_OK;
+    }
+    pthread_mutex_lock(&host->finding);
+    CK_RV rv = read_all(host, objects);
+    bool whole =
+        rv == CKR_OK && pool_host_anchored(host); /* logged out, it shows no private keys */
+    pthread_mutex_unlock(&host->finding);
+    end->ckr = rv;
+    end->cut = objects->cut;
+    kw_status status = rv == CKR_OK ? send_keys(host, objects, end->sequence) : KW_OK;
+    pthread_mutex_lock(&host->finding);
+    pool_host_objects_free(host->objects_known);
+    host->objects_known = whole ? objects : NULL;
+    pthread_mutex_unlock(&host->finding);
+    if (!whole) {
+        pool_host_objects_free(objects);
+    }
+    return status;
+}
+
 kw_status pool_host_list(struct pool_host *host, const struct pool_wire_list *list)
 {
     struct pool_wire_listed_all end = {.sequence = list->sequence};
@@ -269,16 +296,7 @@ kw_status pool_host_list(struct pool_host *host, const struct pool_wire_list *li
     struct kw_buf out = {room, 0, sizeof(room)};
     KW_TRY(send_loaded(host, list->sequence));
     if (list->tokens) {
-        struct pool_host_objects objects = {0};
-        pthread_mutex_lock(&host->finding);
-        CK_RV rv = read_all(host, &objects);
-        pthread_mutex_unlock(&host->finding);
-        end.ckr = rv;
-        end.cut = objects.cut;
-        pool_host_objects_forget(host); /* what is adopted next was seen just now */
-        kw_status status = rv == CKR_OK ? send_keys(host, &objects, list->sequence) : KW_OK;
-        free(objects.list);
-        KW_TRY(status);
+        KW_TRY(list_keys(host, &end));
     }
     KW_TRY(pool_wire_put_listed_all(&out, &end));
     return send(host, &out);

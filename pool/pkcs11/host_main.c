@@ -12,6 +12,7 @@
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/host.h"
+#include "pool/pkcs11/landlock.h"
 #include "pool/pkcs11/sandbox.h"
 #include "pool/pool.h"
 
@@ -99,6 +100,27 @@ static void release_lock(struct pool_host *host)
     }
 }
 
+/** The file system first: the system calls for it are gone once the sandbox is on. */
+static int narrow_view(struct pool_host *host, const struct pool_wire_config *config)
+{
+    char module[POOL_WIRE_TEXT_MAX + 1], wrong[POOL_WIRE_TEXT_MAX / 2], reason[POOL_WIRE_TEXT_MAX];
+    if (host->sandbox != POOL_SANDBOX_STRICT) {
+        return 0;
+    }
+    memcpy(module, config->module.data, config->module.len);
+    module[config->module.len] = '\0';
+    struct pool_landlock view = {module, config->paths};
+    kw_status status = pool_landlock_enter(&view, wrong, sizeof(wrong));
+    if (status == KW_OK) {
+        return 0;
+    }
+    snprintf(reason, sizeof(reason),
+             status == KW_E_NOT_FOUND ? "%s is to be usable in the sandbox and cannot be opened"
+                                      : "the view of the file system cannot be narrowed%.0s",
+             wrong);
+    return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR, reason);
+}
+
 static int configure(struct pool_host *host, uint8_t *room)
 {
     struct kw_span body;
@@ -111,6 +133,10 @@ static int configure(struct pool_host *host, uint8_t *room)
     host->may_coalesce = config.coalesce;
     host->loaded_keys = config.loaded_keys;
     host->sandbox = (enum pool_sandbox)config.sandbox;
+    int narrowed = narrow_view(host, &config);
+    if (narrowed != 0) {
+        return narrowed;
+    }
     struct pool_sandbox_limits limits = {config.memory, config.files};
     if (pool_sandbox_enter(host->sandbox, &limits) != KW_OK) {
         return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,

@@ -1,5 +1,6 @@
 /* Supervisor's side: hosts as state machines. Every step is short; what a host takes its time over
  * is waited for with a deadline, in later calls. */
+#include "pool/pkcs11/landlock.h"
 #include "pool/pkcs11/member.h"
 
 #include <errno.h>
@@ -181,7 +182,8 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .coalesce = !member->coalesce_off,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,
-                                   .files = member->files_max};
+                                   .files = member->files_max,
+                                   .paths = kw_span_of(member->paths, member->paths_len)};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = pool_p11_open_lock(config_of(p11)->state_dir, member->module);
@@ -225,6 +227,11 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     host->probe_failures = 0;
     host->zeroize_sent = false;
     pool_p11_emit(p11, POOL_EVENT_HOST_STARTED, "", host->pid);
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (p11->member->config.sandbox == POOL_SANDBOX_STRICT && pool_landlock_abi() == 0 &&
+        !atomic_flag_test_and_set(&told)) {
+        pool_p11_emit(p11, POOL_EVENT_NO_LANDLOCK, "", 0);
+    }
     if (send_config(p11, host) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host's configuration cannot be sent");
     }

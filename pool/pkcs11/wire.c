@@ -2,6 +2,7 @@
 
 #include "crypto/domain/domain.h"
 #include "pool/pkcs11/wire_io.h"
+#include "pool/pool.h"
 
 #define SESSIONS_MAX     1024u
 #define DOMAIN_CHECK_MAX 64u
@@ -214,6 +215,7 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_int(&w, msg->sandbox, 1);
     put_int(&w, msg->memory, 8);
     put_int(&w, msg->files, 4);
+    put_span(&w, msg->paths, POOL_PATHS_MAX);
     return finish(&w);
 }
 
@@ -229,7 +231,9 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->sandbox = (uint8_t)get_enum(&r, 1, SANDBOX_COUNT);
     msg->memory = get_int(&r, 8);
     msg->files = (uint32_t)get_int(&r, 4);
-    if (msg->module.len == 0 || msg->sessions == 0 || msg->loaded_keys == 0) {
+    msg->paths = get_span(&r, POOL_PATHS_MAX);
+    if (msg->module.len == 0 || msg->sessions == 0 || msg->loaded_keys == 0 ||
+        (msg->paths.len > 0 && msg->paths.data[msg->paths.len - 1] != '\0')) {
         r.bad = true;
     }
     return closed(&r);

@@ -100,6 +100,7 @@ struct pool_wire_config {
     uint8_t sandbox;      /* enum pool_sandbox */
     uint64_t memory;      /* limits of the host: bytes of address space, descriptors; 0: none */
     uint32_t files;
+    struct kw_span paths; /* as in struct pool_member_config */
 };
 
 struct pool_wire_login {

@@ -295,11 +295,16 @@ class SelfSigned(Case):
         self.expect(self.server.request("PUT", "/secrets/taken-secret", {"value": "x"}), 200)
         self.expect(self.server.post("/certificates/taken-secret/create", {"policy": policy()}), 409, "Conflict")
         make(self.server, "mine", {"policy": policy(kty="EC")})
+        oct_key = {"key": {"kty": "oct-HSM", "k": "A" * 43}}
+        wrapped = {"key": {"kty": "RSA-HSM", "key_hsm": "AA"}}
         for answer in (self.server.post("/keys/mine/create", {"kty": "EC"}), self.server.request("DELETE", "/keys/mine"),
                        self.server.post("/keys/mine/rotate", b""), self.server.post("/keys/mine/backup", b""),
                        self.server.request("PUT", "/keys/mine/rotationpolicy", {"attributes": {"expiryTime": "P60D"}}),
+                       self.server.request("PUT", "/keys/mine", oct_key), self.server.request("PUT", "/keys/mine", wrapped),
                        self.server.request("PATCH", "/keys/mine/", {"tags": {}})):
             self.expect(answer, 403, "Forbidden", "KeyManagedByKeyVault")
+        self.expect(self.server.get("/keys/mine/rotationpolicy"), 200)
+        self.assertEqual(len(self.server.get("/keys/mine/versions").json["value"]), 1)
         for answer in (self.server.request("PUT", "/secrets/mine", {"value": "x"}), self.server.request("DELETE", "/secrets/mine"),
                        self.server.request("PATCH", "/secrets/mine/", {"tags": {}})):
             self.expect(answer, 403, "Forbidden", "SecretManagedByKeyVault")

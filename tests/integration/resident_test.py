@@ -99,7 +99,8 @@ class Prepared(Group):
     def key(self, *words, code=0):
         done = subprocess.run([self.binary, "key", *words, "-c", str(self.config)],
                               capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL)
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, \
+            f"{words}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.log()[-3000:]}"
         return done.stdout if code == 0 else done.stderr
 
     def on_tokens(self):
@@ -252,6 +253,18 @@ class Resident(unittest.TestCase):
         self.server.key("adopt", "unfit", code=2)
         self.server.key("adopt", "un/fit", "--id", "a1", code=2)
         self.assertEqual(404, self.server.get("/keys/unfit").status)
+
+    def test_3_no_key_gets_two_names_at_once(self):
+        self.server.pair(["hsm-a", "hsm-b"], OTHER_RSA, "e1", "wanted")
+        running = [subprocess.Popen([self.server.binary, "key", "adopt", f"wanted-{i}", "--id", "e1", "-c",
+                                     str(self.server.config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    text=True, stdin=subprocess.DEVNULL) for i in range(6)]
+        ended = [(*process.communicate(timeout=60), process.returncode) for process in running]
+        self.assertEqual(1, sum(code == 0 for _, _, code in ended), ended)
+        for _, said, code in ended:
+            if code:
+                self.assertRegex(said, "is being adopted now|it is adopted already")
+        self.assertEqual(1, sum(self.server.get(f"/keys/wanted-{i}").status == 200 for i in range(6)))
 
     def test_4_a_member_without_the_key_is_passed_over(self):
         said = self.server.key("adopt", "partial", "--id", "b1")

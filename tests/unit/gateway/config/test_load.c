@@ -220,7 +220,7 @@ static void test_several_at_once(void **state)
         "4: loops: found \"x\"; allowed: a whole number from 0 to 4294967295",
         "7: group.members[0].type: found \"hsm\"; allowed: pkcs11, core, remote",
         "8: group.members[1].pinfile: unknown field; did you mean \"pin_file\"? allowed: name, "
-        "type, module, token, serial, pin_file, role, sandbox, rlimits, sessions, hosts, "
+        "type, module, token, serial, pin_file, role, sandbox, rlimits, paths, sessions, hosts, "
         "coalesce, loaded_keys, standby, priority, opens_hsm_keys, "
         "probe, url, token_file, ca",
     };

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/vault/record.h"
 #include "gateway/vault/rotation.h"
 #include "tests/support/ts_vault.h"
 
@@ -296,6 +297,56 @@ static void test_announces_once(void **state)
                      0);
 }
 
+/** The newest version of `name` as the key of a certificate. */
+static void make_managed(struct ts_vault *tv, const char *name)
+{
+    struct vault_key *key = NULL;
+    uint8_t *record = NULL;
+    size_t len = 0;
+    assert_int_equal(ts_key_get(tv, name, NULL, &key), KW_OK);
+    struct vault_key *managed = vault_key_new("v", name, key->version);
+    assert_non_null(managed);
+    managed->ops = key->ops;
+    managed->attributes = key->attributes;
+    managed->managed = true;
+    managed->blob = malloc(key->blob_len);
+    assert_non_null(managed->blob);
+    memcpy(managed->blob, key->blob, key->blob_len);
+    managed->blob_len = key->blob_len;
+    assert_int_equal(
+        vault_record_seal(tv->domain, managed, pool_key_public(key->key), &record, &len), KW_OK);
+    struct store_ref ref = ts_ref(name, key->version);
+    struct ts_answer answer = {0};
+    store_update(tv->store, ts_loop_handle(tv->loop), &ref, kw_span_of(record, len),
+                 (struct kw_span){0}, ts_answer_take, &answer);
+    assert_true(ts_loop_run_until(tv->loop, &answer.done, 20000));
+    assert_int_equal(answer.result.status, KW_OK);
+    ts_answer_clear(&answer);
+    free(record);
+    vault_key_unref(managed);
+    vault_key_unref(key);
+    vault_cache_drop(tv->vault->caches[STORE_KEY], "v", kw_span_str(name));
+}
+
+static void test_key_of_a_certificate_is_left(void **state)
+{
+    struct ts_vault *tv = *state;
+    char v1[33], v2[33];
+    int64_t now = kw_wall_s();
+    struct vault_rotation_change change = {.has_actions = true};
+    change.values.rotate_after_create = duration("P10D");
+    assert_int_equal(ts_key_create(tv, "k", KW_KTY_EC, NULL), KW_OK);
+    assert_int_equal(ts_key_create(tv, "free", KW_KTY_EC, NULL), KW_OK);
+    assert_int_equal(set(tv, "k", &change).status, KW_OK);
+    assert_int_equal(set(tv, "free", &change).status, KW_OK);
+    make_managed(tv, "k");
+    newest(tv, "k", v1, NULL);
+    assert_int_equal(run(tv, now + 10 * DAY + 60), 1); /* the other one */
+    newest(tv, "k", v2, NULL);
+    assert_string_equal(v1, v2);
+    assert_int_equal(run(tv, now + 100 * DAY), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rotates_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_new_version_puts_it_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_announces_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_key_of_a_certificate_is_left, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,8 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
                                       .coalesce = true,
                                       .sandbox = POOL_SANDBOX_STRICT,
                                       .memory = 1ull << 40,
-                                      .files = 99};
+                                      .files = 99,
+                                      .paths = kw_span_of("/a\0/b", 6)};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
     struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
                                     kw_span_str("0123456789abcdef"), true};
