@@ -4,13 +4,16 @@
  * and the memory of the process.
  *
  * "hot" takes turns over 100 keys, which the cache holds; "cold" takes any key and reads it from
- * the store each time, so both stores do the same work. */
+ * the store each time, so both stores do the same work.
+ *
+ * bench_many fill DATA VAULT KEYS EACH fills the store of a gateway instead (bench/many). */
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/config/domain_key.h"
 #include "gateway/vault/backup.h"
 #include "tests/support/ts_vault.h"
 
@@ -21,6 +24,7 @@
 struct world {
     struct ts_vault *tv;
     unsigned keys, each; /* versions of each key */
+    const char *vault;
     struct kc_key *material;
     bool done;
     kw_status status;
@@ -90,7 +94,7 @@ static void add_version(struct world *w, struct filling *f, const char *name, bo
     memcpy(f->names[at], name, 16);
     if (newest || wrapped.len == 0)
         need(kc_blob_wrap(w->tv->domain, id, w->material, false, &wrapped), "wrap");
-    struct vault_key *key = vault_key_new("v", name, f->versions[at]);
+    struct vault_key *key = vault_key_new(w->vault, name, f->versions[at]);
     key->ops = 0x3f;
     key->attributes = (struct vault_attributes){.enabled = true, .created = 1, .updated = 1};
     key->blob = malloc(wrapped.len);
@@ -99,7 +103,10 @@ static void add_version(struct world *w, struct filling *f, const char *name, bo
     need(vault_record_seal(w->tv->domain, key, kc_key_public(w->material), &record, &len), "seal");
     vault_key_unref(key);
     f->changes[at] = (struct store_change){.op = STORE_CHANGE_PUT,
-                                           .ref = ts_ref(f->names[at], f->versions[at]),
+                                           .ref = {.vault = w->vault,
+                                                   .kind = STORE_KEY,
+                                                   .name = f->names[at],
+                                                   .version = f->versions[at]},
                                            .created = 1,
                                            .record = kw_span_of(record, len)};
     if (f->count == GROUP)
@@ -248,19 +255,41 @@ static long resident_kb(void)
     return resident * 4;
 }
 
+static void fill_timed(struct world *w)
+{
+    need(kc_key_generate(&w->material, KW_KTY_EC, 256, KW_CURVE_P256, 0), "generate");
+    int64_t began = kw_now_ns();
+    fill(w);
+    fprintf(stderr, "%u keys, %u versions: filled in %.1f s\n", w->keys, w->keys * w->each,
+            (double)(kw_now_ns() - began) / 1e9);
+}
+
 static void world_open(struct world *w, unsigned keys, unsigned each)
 {
-    *w = (struct world){.keys = keys, .each = each};
+    *w = (struct world){.keys = keys, .each = each, .vault = "v"};
     w->tv = ts_vault_create();
     vault_destroy(w->tv->vault);
     need(vault_create_with(&w->tv->vault, w->tv->store, w->tv->pool, w->tv->domain, ts_loop_port,
                            16384),
          "vault");
-    need(kc_key_generate(&w->material, KW_KTY_EC, 256, KW_CURVE_P256, 0), "generate");
-    int64_t began = kw_now_ns();
-    fill(w);
-    fprintf(stderr, "%u keys, %u versions: filled in %.1f s\n", keys, keys * each,
-            (double)(kw_now_ns() - began) / 1e9);
+    fill_timed(w);
+}
+
+/** The same keys in the store of a gateway that does not run. */
+static void fill_gateway(const char *data, const char *vault, unsigned keys, unsigned each)
+{
+    static struct ts_vault tv;
+    struct world w = {.tv = &tv, .vault = vault, .keys = keys, .each = each};
+    char error[256] = "";
+    need(kc_lanes_init(), "lanes");
+    need(gw_domain_key_read(&tv.domain, data, error, sizeof error), error);
+    need(ts_store_open(&tv.store, data, error, sizeof error), error);
+    tv.loop = ts_loop_create();
+    fill_timed(&w);
+    store_close(tv.store);
+    ts_loop_destroy(tv.loop);
+    kc_domain_destroy(tv.domain);
+    kc_key_unref(w.material);
 }
 
 static void world_close(struct world *w)
@@ -271,6 +300,11 @@ static void world_close(struct world *w)
 
 int main(int argc, char **argv)
 {
+    if (argc == 6 && strcmp(argv[1], "fill") == 0) {
+        fill_gateway(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10),
+                     (unsigned)strtoul(argv[5], NULL, 10));
+        return 0;
+    }
     unsigned keys = argc > 2 ? (unsigned)strtoul(argv[1], NULL, 10) : 100000;
     unsigned versions_all = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1000000;
     static struct world small, large;

@@ -14,6 +14,7 @@
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
+#include "gateway/recovery.h"
 #include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)
@@ -28,7 +29,8 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
 {
     const struct gw_config *config = app->config;
     struct pool_config pool = {.members = config->members,
-                               .member_count = config->member_count,
+                               /* members get a domain's key with their login */
+                               .member_count = app->awaiting ? 0 : config->member_count,
                                .workers = config->workers,
                                .queue_max = config->queue_max,
                                .hedge = config->hedge,
@@ -114,6 +116,21 @@ static kw_status build_loops(struct gw_app *app, char *error, size_t error_len)
     return KW_OK;
 }
 
+static kw_status build_domain(struct gw_app *app, char *error, size_t error_len)
+{
+    const struct gw_config *config = app->config;
+    kw_status status = gw_domain_open(&app->domain, app->store, config->data,
+                                      config->dev && !config->await_domain, error, error_len);
+    if (status != KW_E_NOT_FOUND || !config->await_domain)
+        return status;
+    app->awaiting = true;
+    gw_domain_lost(app->lost_domain, app->store);
+    gw_log(GW_LOG_WARN, "no security domain yet: only activation and recovery are answered", "data",
+           config->data, NULL);
+    error[0] = '\0';
+    return kc_domain_create(&app->domain);
+}
+
 static kw_status build(struct gw_app *app, char *error, size_t error_len)
 {
     struct gw_config *config = app->config;
@@ -124,7 +141,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
     }
     /* first: it takes the lock of the data directory */
     KW_TRY(store_open_sqlite(&app->store, config->data, error, error_len));
-    KW_TRY(gw_domain_open(&app->domain, app->store, config->data, config->dev, error, error_len));
+    KW_TRY(build_domain(app, error, error_len));
     if (config->dev)
         KW_TRY(build_dev_files(app, error, error_len));
     KW_TRY(build_pool(app, error, error_len));
@@ -193,6 +210,7 @@ kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len)
         app->loops_started++;
     }
     gw_app_changes_begin(app);
+    gw_recovery_begin(app);
     return KW_OK;
 }
 
@@ -212,6 +230,7 @@ void gw_app_destroy(struct gw_app *app)
     if (!app)
         return;
     gw_app_changes_end(app);
+    gw_recovery_end(app);
     end_loops(app);
     vault_transfers_stop(app->transfers);
     /* the store's thread may still hold pointers to loops: it ends before they go */

@@ -66,6 +66,8 @@ void gw_schedule_tick(struct gw_app *app)
 {
     struct gw_schedule *schedule = &app->schedule;
     int64_t now = kw_now_ns();
+    if (app->awaiting || atomic_load(&app->closed))
+        return; /* nothing of the store could be opened, or may be changed */
     if (schedule->next_ns == 0)
         schedule->next_ns = now + FIRST;
     if (now < schedule->next_ns || atomic_exchange(&schedule->posted, true))

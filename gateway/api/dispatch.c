@@ -138,6 +138,24 @@ static bool check_kind(const struct gw_request *req, struct gw_fault *fault)
                         req->site->managed_hsm ? "Managed HSM" : "Key Vault");
 }
 
+/* Before activation, and while one domain takes the place of another, there is nothing to work on.
+ */
+static bool check_domain(struct gw_app *app, const struct gw_request *req, struct gw_fault *fault)
+{
+    if (req->route->bare || req->route->face == GW_FACE_ADMIN)
+        return true;
+    if (app->awaiting)
+        return gw_fault_set(fault, 403, "Forbidden", "HsmNotActivated",
+                            "This instance is not activated: its security domain has to be "
+                            "downloaded, or recovered by an upload, first.");
+    if (!atomic_load(&app->closed))
+        return true;
+    gw_fault_set(fault, 503, "ServiceUnavailable", NULL,
+                 "A security domain is being installed. Try again.");
+    fault->retry_after_s = 2;
+    return false;
+}
+
 /* A key's name stands in every path of the API face that has a parameter. */
 static bool check_names(const struct gw_request *req, struct gw_fault *fault)
 {
@@ -230,7 +248,8 @@ static bool check_head(struct gw_request *req)
     req->route = result.route;
     req->param_count = result.param_count;
     memcpy(req->params, result.params, sizeof req->params);
-    if (!check_kind(req, &fault) || !check_access(req, &fault) || !check_names(req, &fault)) {
+    if (!check_kind(req, &fault) || !check_access(req, &fault) || !check_names(req, &fault) ||
+        !check_domain(app, req, &fault)) {
         gw_reply_fault(req, &fault);
         return false;
     }

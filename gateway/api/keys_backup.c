@@ -43,15 +43,14 @@ static void on_restored(void *ctx, const struct vault_restored *what, struct vau
     gw_request_unref(req);
 }
 
-void gw_keys_restore(struct gw_request *req)
+static void restore_it(struct gw_request *req, struct kw_span blob)
 {
     const struct gw_site *site = gw_site_of(req);
-    struct gw_fault fault;
-    struct kw_span blob;
-    if (!gw_read_backup(req, &blob, &fault)) {
-        gw_reply_fault(req, &fault);
-        return;
-    }
     gw_request_ref(req);
     vault_key_restore(site->vault, req->loop, site->name, blob, on_restored, req);
+}
+
+void gw_keys_restore(struct gw_request *req)
+{
+    gw_with_backup(req, restore_it);
 }

@@ -23,5 +23,7 @@ bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
 /** Answers a backup of the route's kind, {"value":"<base64url>"} or the fault. The reference to the
  *  request stays the caller's. */
 void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob);
-/** Reads {"value":"<base64url>"} of a restore into the arena. */
-bool gw_read_backup(struct gw_request *req, struct kw_span *blob, struct gw_fault *fault);
+typedef void gw_backup_next_fn(struct gw_request *req, struct kw_span blob);
+/** Reads {"value":"<base64url>"} of a restore, a large one beside the loop, then calls `next` on
+ * the loop; `blob` lives for that call. What cannot be read is answered here. */
+void gw_with_backup(struct gw_request *req, gw_backup_next_fn *next);

@@ -8,6 +8,7 @@
 #include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
 #include "gateway/api/secrets.h"
+#include "gateway/api/security_domain.h"
 #include "gateway/vault/export.h"
 
 /* clang-format off */
@@ -21,6 +22,12 @@
      .action = action_}
 #define HSM(method_, pattern_, label_, run_, action_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, .action = action_}
+/* for clients and for the CLI; the pending paths are polled without an api-version */
+#define DOMAIN(method_, pattern_, label_, run_, action_, no_version_) \
+    {.method = method_, .pattern = "/securitydomain/" pattern_, .label = label_, .run = run_, .face = GW_FACE_API, .hsm = true, \
+     .no_version = no_version_, .bare = true, .action = "securitydomain/" action_}, \
+    {.method = method_, .pattern = "/securitydomain/" pattern_, .label = label_, .run = run_, .face = GW_FACE_CONTROL, \
+     .no_version = true, .bare = true, .action = "control/domain"}
 #define ADMIN(method_, pattern_, label_, run_) \
     {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = GW_FACE_ADMIN, .open = true, .no_version = true}
 #define CONTROL(method_, pattern_, label_, run_, action_) \
@@ -81,6 +88,12 @@ const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/release",    "keys_release",     gw_keys_release,      "keys/release/action"),
     KEYS(GW_GET,    "/keys/{}/{?}/attestation", "keys_attestation", gw_keys_attestation, "keys/read/action"),
     HSM(GW_POST,    "/rng",                    "rng",              gw_rng,               "rng/action"),
+
+    DOMAIN(GW_POST, "download",         "domain_download",         gw_domain_download,         "download/action", false),
+    DOMAIN(GW_GET,  "download/pending", "domain_download_pending", gw_domain_download_pending, "download/read", true),
+    DOMAIN(GW_GET,  "upload",           "domain_transfer_key",     gw_domain_transfer_key,     "transferkey/read", false),
+    DOMAIN(GW_POST, "upload",           "domain_upload",           gw_domain_upload,           "upload/action", false),
+    DOMAIN(GW_GET,  "upload/pending",   "domain_upload_pending",   gw_domain_upload_pending,   "upload/read", true),
 
     SECRETS(GW_PUT,    "/secrets/{}",                "secrets_set",         gw_secrets_set,          "secrets/setSecret/action"),
     SECRETS(GW_GET,    "/secrets/{}/{?}",            "secrets_get",         gw_secrets_get,          "secrets/getSecret/action"),
@@ -143,7 +156,8 @@ const struct gw_route gw_routes[] = {
     ADMIN(GW_GET, "/metrics",     "admin_metrics", gw_admin_metrics),
     ADMIN(GW_GET, "/status.json", "admin_status",  gw_admin_status),
 
-    CONTROL(GW_GET,  "/status.json",          "control_status", gw_admin_status, "control/read"),
+    {.method = GW_GET, .pattern = "/status.json", .label = "control_status", .run = gw_admin_status, .face = GW_FACE_CONTROL,
+     .no_version = true, .bare = true, .action = "control/read"},
     CONTROL(GW_GET,  "/keys",                 "control_keys",   gw_admin_keys,   "control/read"),
     CONTROL(GW_GET,  "/tokens/keys",          "control_tokens", gw_admin_token_keys, "control/read"),
     CONTROL(GW_POST, "/keys/{}/adopt",        "control_adopt",  gw_admin_adopt,  "control/key"),

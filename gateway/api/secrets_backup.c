@@ -46,15 +46,14 @@ static void on_restored(void *ctx, const struct vault_restored *what)
         vault_object_unref(&secret->object);
 }
 
-void gw_secrets_restore(struct gw_request *req)
+static void restore_it(struct gw_request *req, struct kw_span blob)
 {
     const struct gw_site *site = gw_site_of(req);
-    struct kw_span blob;
-    struct gw_fault fault;
-    if (!gw_read_backup(req, &blob, &fault)) {
-        gw_reply_fault(req, &fault);
-        return;
-    }
     gw_request_ref(req);
     vault_restore(site->vault, req->loop, site->name, STORE_SECRET, blob, on_restored, req);
+}
+
+void gw_secrets_restore(struct gw_request *req)
+{
+    gw_with_backup(req, restore_it);
 }

@@ -22,11 +22,13 @@ static int run_version(const struct cli_command *command, int argc, char **argv)
 static const struct cli_command commands[] = {
     {"serve",
      "keyward serve --dev [--data DIR] [--listen ADDR:PORT] [--admin ADDR:PORT]\n"
-     "keyward serve -c FILE",
+     "keyward serve -c FILE [--await-domain]",
      "Runs the gateway. --dev needs no configuration: it makes a CA, a certificate, a token and a\n"
      "security domain under DIR, serves with the software core, and prints one line\n"
      "\"ready https://localhost:PORT\" once it answers. Logs go to standard error.\n"
-     "SIGTERM drains and exits 0; SIGHUP reloads certificates and tokens.",
+     "SIGTERM drains and exits 0; SIGHUP reloads certificates and tokens. --await-domain: where "
+     "no\n"
+     "security domain is yet, only its download (which makes it) and upload are answered.",
      cli_serve},
     {"check", "keyward check -c FILE",
      "Checks a configuration and the files it names. Exit code 0 when it is valid, 2 when not;\n"
@@ -114,6 +116,22 @@ static const struct cli_command commands[] = {
      "Keeps the static tokens. create prints the token once; only its hash is kept. A running\n"
      "gateway reads the file again on SIGHUP.",
      cli_token},
+    {"domain",
+     "keyward domain download --certs A.pem,B.pem,C.pem --quorum M -o FILE [-c FILE | --data DIR]\n"
+     "keyward domain init-recovery -o EXCHANGE.pem [-c FILE | --data DIR]\n"
+     "keyward domain upload FILE --keys A.key,B.key [--exchange EXCHANGE.pem] [-o BLOB]\n"
+     "keyward domain upload BLOB [-c FILE | --data DIR]\n"
+     "keyward domain check FILE [--certs A.pem,B.pem]",
+     "Activation and recovery, with the files of az keyvault security-domain. download seals the\n"
+     "security domain to the operators' certificates; any M of their keys bring it back. "
+     "init-recovery\n"
+     "gives the key that the gateway made for an exchange. upload opens the file with the "
+     "operators'\n"
+     "keys, here and nowhere else, and sends what is sealed for that exchange key alone; with -o "
+     "it\n"
+     "only writes it, for a machine without a gateway. check says what a file holds,\n"
+     "and with --certs whose shares are in it; exit code 1 when they are fewer than its quorum.",
+     cli_domain},
     {"version", "keyward version", "Prints the version.", run_version},
 };
 

@@ -54,8 +54,9 @@ struct gw_config {
     char *path; /* of the file, NULL for --dev */
     char *data; /* directory */
     bool dev;
-    unsigned loops;   /* 0: one per processor, at most 4 */
-    unsigned workers; /* crypto worker threads; 0: one per processor */
+    bool await_domain; /* --await-domain: start without a security domain */
+    unsigned loops;    /* 0: one per processor, at most 4 */
+    unsigned workers;  /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
     char *admin_bind;      /* NULL: none */

@@ -621,6 +621,19 @@ class Objects(Case):
         self.server.ok("/keys/bak/" + first["id"].rsplit("/", 1)[1] + "/sign", {"alg": "ES256", "value": b64(bytes(32))})
         self.expect(self.server.post("/certificates/nobody/backup", b""), 404, "CertificateNotFound")
 
+    def test_backup_for_another_domain(self):
+        make(self.server, "abroad", {"policy": policy(kty="EC")})
+        blob = self.expect(self.server.post("/certificates/abroad/backup", b""), 200).json["value"]
+        other = Server().start()
+        try:
+            answer = self.expect(other.post("/certificates/restore", {"value": blob}), 400, "BadParameter")
+            self.assertIn("security domain", answer.json["error"]["message"])
+            for path in ("/certificates/abroad", "/keys/abroad", "/secrets/abroad"):
+                self.expect(other.get(path), 404)
+        finally:
+            other.stop()
+            other.remove()
+
     def test_issuers(self):
         body = {"provider": "DigiCert", "credentials": {"account_id": "me", "pwd": "secret-word"},
                 "org_details": {"id": "org", "admin_details": [{"first_name": "A", "last_name": "B", "email": "a@b", "phone": "1"}]}}

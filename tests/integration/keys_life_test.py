@@ -62,7 +62,7 @@ class Backup(Case):
         self.server.create("dented", "EC")
         blob = bytearray(unb64(self.server.ok("/keys/dented/backup", None)["value"]))
         purge(self.server, "dented")
-        for at in [*range(0, len(blob), 11), *range(20), len(blob) - 1]:
+        for at in range(len(blob)):
             blob[at] ^= 0x10
             self.expect(self.server.post("/keys/restore", {"value": b64(bytes(blob))}), 400, "BadParameter")
             blob[at] ^= 0x10
@@ -91,6 +91,11 @@ class Backup(Case):
         self.assertEqual(len(set(made)), 600)
         blob = self.server.ok("/keys/many/backup", None)["value"]
         purge(self.server, "many")
+        self.assertGreater(len(blob), 1 << 16)  # a large one takes another way into the gateway
+        for damaged in (blob[:-8], blob[:70000] + "A" + blob[70001:] if blob[70000] != "A" else blob[:70000] + "B" + blob[70001:],
+                        "!" * 70000):
+            self.expect(self.server.post("/keys/restore", {"value": damaged}), 400, "BadParameter")
+        self.expect(self.server.post("/keys/restore", {"other": blob}), 400, "BadParameter")
         self.expect(self.server.post("/keys/restore", {"value": blob}), 200)
         self.assertEqual(versions(self.server, "many"), made)
 
