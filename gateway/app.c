@@ -57,6 +57,12 @@ static kw_status build_transfers(struct gw_app *app, char *error, size_t error_l
         vault_transfers_create(&app->transfers, app->vault, dir, &pace, &app->draining);
     if (status != KW_OK)
         snprintf(error, error_len, "%s cannot be made and read (%s)", dir, kw_status_name(status));
+    if (status == KW_OK && app->config->dev)
+        status = gw_make_folder(app->config->backup_folders[0], error, error_len);
+    app->backups = (struct backup_rules){.folders = app->config->backup_folders,
+                                         .folder_count = app->config->backup_folder_count};
+    if (status == KW_OK)
+        vault_full_rules(app->transfers, &app->backups);
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "gateway/schedule.h"
 #include "gateway/store/store.h"
 #include "gateway/vault/export.h"
+#include "gateway/vault/full.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -41,7 +42,8 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
-    struct vault_transfers *transfers; /* exports and imports */
+    struct vault_transfers *transfers; /* exports, imports, backups */
+    struct backup_rules backups;
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;

@@ -8,48 +8,11 @@
 #include "gateway/api/json_read.h"
 #include "gateway/api/object_json.h"
 #include "gateway/api/reply.h"
+#include "gateway/api/transfer_json.h"
 #include "gateway/app.h"
 
 /* --- how a job looks ---------------------------------------------------------------------------
  */
-
-static const char *const kinds[STORE_KIND_MAX + 1] = {
-    [STORE_KEY] = "keys",
-    [STORE_SECRET] = "secrets",
-    [STORE_CERTIFICATE] = "certificates",
-    [STORE_KEY_POLICY] = "keyPolicies",
-    [STORE_CERTIFICATE_POLICY] = "certificatePolicies",
-    [STORE_PENDING] = "pendingCertificates",
-    [STORE_ISSUER] = "issuers",
-    [STORE_CONTACTS] = "contacts",
-};
-
-static void write_hex(struct gw_out *out, const char *name, const uint8_t *bytes, size_t len)
-{
-    gw_out_text(out, name);
-    gw_out_text(out, "\"");
-    for (size_t i = 0; i < len; i++) {
-        char pair[2] = {"0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15]};
-        gw_out_raw(out, pair, sizeof pair);
-    }
-    gw_out_text(out, "\"");
-}
-
-static void write_counts(struct gw_out *out, const struct vault_transfer_info *info)
-{
-    const char *comma = "";
-    gw_out_text(out, ",\"counts\":{");
-    for (size_t i = 1; i <= STORE_KIND_MAX; i++) {
-        if (info->versions[i] == 0)
-            continue;
-        gw_write_word(out, comma, kinds[i] ? kinds[i] : "other");
-        gw_write_number(out, ":{\"objects\":", (int64_t)info->objects[i]);
-        gw_write_number(out, ",\"versions\":", (int64_t)info->versions[i]);
-        gw_out_text(out, "}");
-        comma = ",";
-    }
-    gw_out_text(out, "}");
-}
 
 static void write_conflicts(struct gw_out *out, const struct vault_transfer_info *info)
 {
@@ -81,14 +44,9 @@ static void reply_job(struct gw_request *req, int http, const struct vault_trans
     gw_write_word(&out, ",\"status\":", states[info->state]);
     gw_write_number(&out, ",\"size\":", (int64_t)info->size);
     if (info->state == VAULT_TRANSFER_SUCCEEDED)
-        write_hex(&out, ",\"sha256\":", info->digest, sizeof info->digest);
-    if (info->has_head) {
-        write_hex(&out, ",\"snapshot\":", info->head.id, sizeof info->head.id);
-        write_hex(&out, ",\"domain\":", info->head.check, sizeof info->head.check);
-        gw_write_number(&out, ",\"created\":", info->head.created);
-        gw_write_word(&out, ",\"origin\":", info->origin);
-    }
-    write_counts(&out, info);
+        gw_write_hex(&out, ",\"sha256\":", info->digest, sizeof info->digest);
+    gw_write_head(&out, info);
+    gw_write_counts(&out, info);
     write_conflicts(&out, info);
     if (info->state == VAULT_TRANSFER_FAILED)
         write_error(&out, info);
@@ -146,7 +104,10 @@ void gw_transfer_get(struct gw_request *req)
     struct vault_transfer_info info;
     char id[VAULT_TRANSFER_ID_LEN + 1];
     id_of(req, id);
-    reply(req, 200, vault_transfer_get(transfers_of(req), gw_site_of(req)->name, id, &info), &info);
+    kw_status status = vault_transfer_get(transfers_of(req), gw_site_of(req)->name, id, &info);
+    if (status == KW_OK && info.kind > VAULT_VERIFY)
+        status = KW_E_NOT_FOUND; /* full backups have addresses of their own */
+    reply(req, 200, status, &info);
 }
 
 /* --- what touches files, aside -----------------------------------------------------------------
@@ -278,7 +239,11 @@ static void drop(void *ctx)
 {
     struct piece *piece = ctx;
     piece->http = 204;
-    piece->status = vault_transfer_drop(piece->transfers, piece->vault, piece->id);
+    piece->status = vault_transfer_get(piece->transfers, piece->vault, piece->id, &piece->info);
+    if (piece->status == KW_OK && piece->info.kind > VAULT_VERIFY)
+        piece->status = KW_E_NOT_FOUND;
+    if (piece->status == KW_OK)
+        piece->status = vault_transfer_drop(piece->transfers, piece->vault, piece->id);
 }
 
 void gw_transfer_drop(struct gw_request *req)

@@ -3,6 +3,7 @@
 #include "gateway/admin/admin.h"
 #include "gateway/api/certificates.h"
 #include "gateway/api/export.h"
+#include "gateway/api/full_backup.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/recovery.h"
 #include "gateway/api/route.h"
@@ -45,6 +46,20 @@
     TRANSFER(face_, v_, GW_PUT,    "/import/{}/data",   "import_data",   gw_import_data,   "import/start/action"), \
     TRANSFER(face_, v_, GW_POST,   "/import/{}/commit", "import_commit", gw_import_commit, "import/start/action"), \
     TRANSFER(face_, v_, GW_DELETE, "/import/{}",        "import_drop",   gw_transfer_drop, "import/start/action")
+
+#define FULL(face_, no_version_, method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = face_, .no_version = no_version_, .hsm = true, \
+     .action = action_}
+/* status addresses are polled as they are given out, without an api-version */
+#define FULLS(face_, v_) \
+    FULL(face_, v_,   GW_POST, "/backup",              "full_backup",         gw_backup_start,      "backup/start/action"), \
+    FULL(face_, v_,   GW_POST, "/backup/verify",       "full_backup_verify",  gw_backup_verify,     "backup/start/action"), \
+    FULL(face_, true, GW_GET,  "/backup/{}/pending",   "full_backup_status",  gw_backup_pending,    "backup/status/action"), \
+    FULL(face_, v_,   GW_POST, "/prebackup",           "full_backup_check",   gw_prebackup_start,   "backup/start/action"), \
+    FULL(face_, v_,   GW_PUT,  "/restore",             "full_restore",        gw_restore_start,     "restore/start/action"), \
+    FULL(face_, v_,   GW_PUT,  "/prerestore",          "full_restore_check",  gw_prerestore_start,  "restore/start/action"), \
+    FULL(face_, v_,   GW_PUT,  "/keys/{}/restore",     "full_restore_key",    gw_restore_key_start, "restore/start/action"), \
+    FULL(face_, true, GW_GET,  "/restore/{}/pending",  "full_restore_status", gw_restore_pending,   "restore/status/action")
 
 const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
@@ -130,6 +145,10 @@ const struct gw_route gw_routes[] = {
     /* an extension of keyward: whole vaults, by the API and by the control socket */
     TRANSFERS(GW_FACE_API, false),
     TRANSFERS(GW_FACE_CONTROL, true),
+
+    /* full backup and restore, by the API and by the control socket; /backup/verify is an extension */
+    FULLS(GW_FACE_API, false),
+    FULLS(GW_FACE_CONTROL, true),
 
     ADMIN(GW_GET, "/",            "admin_index",   gw_admin_index),
     ADMIN(GW_GET, "/healthz",     "admin_healthz", gw_admin_healthz),

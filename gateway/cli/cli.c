@@ -94,6 +94,21 @@ static const struct cli_command commands[] = {
      "Puts an archive of the same security domain into a vault: all of it, or nothing. Refused,\n"
      "with the names, when one of them is in the vault already, live or deleted.",
      cli_import},
+    {"backup",
+     "keyward backup --to PLACE [--vault NAME] [--sas-file FILE] [-c FILE | --data DIR]\n"
+     "keyward backup verify BACKUP [--vault NAME] [--sas-file FILE] [-c FILE | --data DIR]",
+     "Makes a full backup of a vault, as it is at one moment, in a new folder below PLACE: sealed\n"
+     "under the security domain, with a manifest. PLACE is below one of backup.folders in the\n"
+     "configuration (--dev: DIR/backups). verify reads a backup through to its last byte and "
+     "holds\n"
+     "the manifest against it; nothing is changed.",
+     cli_backup},
+    {"restore",
+     "keyward restore BACKUP [--key NAME] [--vault NAME] [--sas-file FILE] [-c FILE | --data DIR]",
+     "Puts a full backup of the same security domain in the place of everything that the vault\n"
+     "holds: all of it, or nothing. Needs a backup of the vault that is not older than half an\n"
+     "hour. --key NAME restores one key that is not there, with all versions, and nothing else.",
+     cli_restore},
     {"token",
      "keyward token create NAME [-c FILE | --data DIR]\n"
      "keyward token revoke NAME [-c FILE | --data DIR]\n"

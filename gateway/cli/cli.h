@@ -16,5 +16,7 @@ int cli_member(const struct cli_command *command, int argc, char **argv);
 int cli_doctor(const struct cli_command *command, int argc, char **argv);
 int cli_export(const struct cli_command *command, int argc, char **argv);
 int cli_import(const struct cli_command *command, int argc, char **argv);
+int cli_backup(const struct cli_command *command, int argc, char **argv);
+int cli_restore(const struct cli_command *command, int argc, char **argv);
 int cli_token(const struct cli_command *command, int argc, char **argv);
 int cli_domain(const struct cli_command *command, int argc, char **argv);

@@ -50,6 +50,9 @@ void gw_config_free(struct gw_config *config)
         member_fini(&config->members[i]);
     for (size_t i = 0; i < config->vault_count; i++)
         gw_config_vault_fini(&config->vaults[i]);
+    for (size_t i = 0; i < config->backup_folder_count; i++)
+        free(config->backup_folders[i]);
+    free(config->backup_folders);
     free(config->vaults);
     free(config->listeners);
     free(config->members);

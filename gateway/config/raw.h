@@ -90,6 +90,11 @@ struct raw_vault {
     bool purge_protection;
 };
 
+struct raw_backup {
+    char **folders;
+    unsigned folders_count;
+};
+
 struct raw_config {
     char *data, *control;
     unsigned *loops, *workers;
@@ -100,6 +105,7 @@ struct raw_config {
     struct raw_group *group;
     struct raw_auth *auth;
     struct raw_limits *limits;
+    struct raw_backup *backup;
     struct raw_vault *vaults;
     unsigned vaults_count;
 };

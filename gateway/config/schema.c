@@ -25,6 +25,9 @@ static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_
 static const cyaml_strval_t sandboxes[] = {
     {"default", RAW_SANDBOX_DEFAULT}, {"strict", RAW_SANDBOX_STRICT}, {"off", RAW_SANDBOX_OFF}};
 
+static const cyaml_schema_value_t text_entry = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
+
 static const cyaml_schema_field_t tls_fields[] = {
     NEEDED("certificate", raw_tls, certificate), NEEDED("private_key", raw_tls, private_key),
     TEXT("client_ca", raw_tls, client_ca), CYAML_FIELD_END};
@@ -48,9 +51,6 @@ static const cyaml_schema_field_t recovery_fields[] = {
 
 static const cyaml_schema_field_t rlimits_fields[] = {
     TEXT("memory", raw_rlimits, memory), NUMBER("files", raw_rlimits, files), CYAML_FIELD_END};
-
-static const cyaml_schema_value_t text_entry = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
 
 static const cyaml_schema_field_t member_fields[] = {
     NEEDED("name", raw_member, name),
@@ -135,6 +135,11 @@ static const cyaml_schema_value_t vault_entry = {
 static const cyaml_schema_value_t listener_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_listener, listener_fields)};
 
+static const cyaml_schema_field_t backup_fields[] = {
+    CYAML_FIELD_SEQUENCE("folders", OPTIONAL | CYAML_FLAG_POINTER, struct raw_backup, folders,
+                         &text_entry, 0, 100),
+    CYAML_FIELD_END};
+
 static const cyaml_schema_field_t config_fields[] = {
     NEEDED("data", raw_config, data),
     TEXT("control", raw_config, control),
@@ -147,6 +152,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING_PTR("group", OPTIONAL, struct raw_config, group, group_fields),
     CYAML_FIELD_MAPPING_PTR("auth", OPTIONAL, struct raw_config, auth, auth_fields),
     CYAML_FIELD_MAPPING_PTR("limits", OPTIONAL, struct raw_config, limits, limits_fields),
+    CYAML_FIELD_MAPPING_PTR("backup", OPTIONAL, struct raw_config, backup, backup_fields),
     CYAML_FIELD_SEQUENCE("vaults", OPTIONAL | CYAML_FLAG_POINTER, struct raw_config, vaults,
                          &vault_entry, 0, 1000),
     CYAML_FIELD_END};

@@ -20,6 +20,7 @@ enum store_op {
     STORE_OP_APPLY,      /* `parts`, all or none */
     STORE_OP_VAULT_MOVE, /* from `vault` to `name` */
     STORE_OP_VAULT_DROP,
+    STORE_OP_VAULT_REPLACE, /* as MOVE, in the place of what `name` has */
     STORE_OP_SETTING_PUT,
     /* queries: the reader's thread */
     STORE_OP_GET,

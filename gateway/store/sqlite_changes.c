@@ -313,7 +313,9 @@ kw_status sqlite_change(struct sqlite_conn *conn, struct store_request *req)
     if (req->op == STORE_OP_VAULT_MOVE)
         return sqlite_vault_move(conn, req);
     if (req->op == STORE_OP_VAULT_DROP)
-        return sqlite_vault_drop(conn, req);
+        return sqlite_vault_drop(conn, req->vault);
+    if (req->op == STORE_OP_VAULT_REPLACE)
+        return sqlite_vault_replace(conn, req);
     if (req->op == STORE_OP_APPLY)
         return apply(conn, req);
     return change_object(conn, req, &req->result);

@@ -22,8 +22,14 @@ static kw_status run(struct sqlite_conn *conn, enum sqlite_sql which, const char
     return sqlite_sql_run(conn, st);
 }
 
-kw_status sqlite_vault_drop(struct sqlite_conn *conn, struct store_request *req)
+kw_status sqlite_vault_drop(struct sqlite_conn *conn, const char *vault)
 {
-    KW_TRY(run(conn, SQL_VAULT_DROP_VERSIONS, req->vault));
-    return run(conn, SQL_VAULT_DROP_OBJECTS, req->vault);
+    KW_TRY(run(conn, SQL_VAULT_DROP_VERSIONS, vault));
+    return run(conn, SQL_VAULT_DROP_OBJECTS, vault);
+}
+
+kw_status sqlite_vault_replace(struct sqlite_conn *conn, struct store_request *req)
+{
+    KW_TRY(sqlite_vault_drop(conn, req->name));
+    return sqlite_vault_move(conn, req);
 }

@@ -22,6 +22,12 @@ void store_vault_move(struct store *store, struct gw_loop *loop, const char *fro
     submit(store, STORE_OP_VAULT_MOVE, loop, from, to, done, ctx);
 }
 
+void store_vault_replace(struct store *store, struct gw_loop *loop, const char *from,
+                         const char *to, store_done_fn *done, void *ctx)
+{
+    submit(store, STORE_OP_VAULT_REPLACE, loop, from, to, done, ctx);
+}
+
 void store_vault_drop(struct store *store, struct gw_loop *loop, const char *vault,
                       store_done_fn *done, void *ctx)
 {

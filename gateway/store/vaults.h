@@ -9,6 +9,10 @@
  * is there already, live or deleted: nothing moved then. No rows. */
 void store_vault_move(struct store *store, struct gw_loop *loop, const char *from, const char *to,
                       store_done_fn *done, void *ctx);
+/** The same, in the place of everything that vault `to` holds, which is destroyed: in one
+ * transaction, so that at any moment `to` has the one or the other. No rows. */
+void store_vault_replace(struct store *store, struct gw_loop *loop, const char *from,
+                         const char *to, store_done_fn *done, void *ctx);
 /** Destroys everything of a vault, in one transaction. */
 void store_vault_drop(struct store *store, struct gw_loop *loop, const char *vault,
                       store_done_fn *done, void *ctx);

@@ -82,6 +82,10 @@ static void unref(struct transfer *t)
     close(t->fd);
     if (t->call)
         free(t->call);
+    if (t->terms) {
+        kw_wipe(t->terms, sizeof *t->terms);
+        free(t->terms);
+    }
     free(t);
 }
 
@@ -138,6 +142,7 @@ static kw_status add_job(struct vault_transfers *all, enum vault_transfer_kind k
     vault_version_text(t->info.id, id);
     memcpy(t->info.vault, vault_name, vault_len + 1);
     t->info.kind = kind;
+    t->info.started = kw_wall_s();
     t->all = all;
     t->refs = 1;
     snprintf(t->path, sizeof t->path, "%s/%s.kwar", all->dir, t->info.id);
@@ -166,6 +171,7 @@ static void finish(struct transfer *t, kw_status status)
                       kw_status_name(status));
     pthread_mutex_lock(&all->lock);
     t->info.status = status;
+    t->info.ended = kw_wall_s();
     t->info.state = status == KW_OK ? VAULT_TRANSFER_SUCCEEDED : VAULT_TRANSFER_FAILED;
     all->running = NULL;
     /* the call's memory stays while an answer may still come: see transfer_call */
@@ -181,8 +187,10 @@ static void *run(void *arg)
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
     if (t->info.kind == VAULT_EXPORT)
         finish(t, transfer_export(t));
+    else if (t->info.kind == VAULT_IMPORT || t->info.kind == VAULT_VERIFY)
+        finish(t, transfer_import(t));
     else
-        finish(t, transfer_import(t, t->info.kind == VAULT_VERIFY));
+        finish(t, transfer_full(t));
     return NULL;
 }
 
@@ -209,22 +217,36 @@ static kw_status start(struct vault_transfers *all, struct transfer *t, struct g
     return KW_E_NOMEM;
 }
 
-kw_status vault_export_start(struct vault_transfers *all, struct gw_loop *loop,
-                             const char *vault_name, struct vault_transfer_info *info)
+kw_status transfer_begin(struct vault_transfers *all, struct gw_loop *loop, const char *vault_name,
+                         enum vault_transfer_kind kind, struct vault_full_terms *terms,
+                         struct vault_transfer_info *info)
 {
     struct transfer *t = NULL;
     pthread_mutex_lock(&all->lock);
     kw_status status = all->running ? KW_E_CONFLICT : KW_OK;
     if (status == KW_OK)
-        status = add_job(all, VAULT_EXPORT, vault_name, &t);
-    if (status == KW_OK)
+        status = add_job(all, kind, vault_name, &t);
+    if (status == KW_OK) {
+        t->terms = terms;
+        terms = NULL;
         status = start(all, t, loop);
+    }
     if (status == KW_OK)
         *info = t->info;
     else if (t)
         unlink_job(all, t);
     pthread_mutex_unlock(&all->lock);
+    if (terms) {
+        kw_wipe(terms, sizeof *terms);
+        free(terms);
+    }
     return status;
+}
+
+kw_status vault_export_start(struct vault_transfers *all, struct gw_loop *loop,
+                             const char *vault_name, struct vault_transfer_info *info)
+{
+    return transfer_begin(all, loop, vault_name, VAULT_EXPORT, NULL, info);
 }
 
 kw_status vault_import_start(struct vault_transfers *all, const char *vault_name, bool verify_only,
@@ -343,7 +365,8 @@ kw_status vault_import_write(struct vault_transfers *all, const char *vault_name
                              struct vault_transfer_info *info)
 {
     struct transfer *t = hold(all, vault_name, id, info);
-    kw_status status = t && info->kind != VAULT_EXPORT ? KW_OK : KW_E_NOT_FOUND;
+    bool takes = t && (info->kind == VAULT_IMPORT || info->kind == VAULT_VERIFY);
+    kw_status status = takes ? KW_OK : KW_E_NOT_FOUND;
     if (status == KW_OK && info->state != VAULT_TRANSFER_RECEIVING)
         status = KW_E_CONFLICT;
     if (status == KW_OK && offset > info->size)

@@ -18,9 +18,22 @@
 #define VAULT_TRANSFER_PIECE  (1u << 20) /* most bytes of one piece */
 #define VAULT_TRANSFER_NAMES  20         /* of conflicts that are listed */
 
+#define VAULT_TRANSFER_PLACE 1152 /* of an address with its folder */
+
 struct vault_transfers;
 
-enum vault_transfer_kind { VAULT_EXPORT, VAULT_IMPORT, VAULT_VERIFY };
+enum vault_transfer_kind {
+    VAULT_EXPORT,
+    VAULT_IMPORT,
+    VAULT_VERIFY,
+    /* full.h */
+    VAULT_BACKUP,
+    VAULT_BACKUP_VERIFY,
+    VAULT_PREBACKUP,
+    VAULT_RESTORE,
+    VAULT_RESTORE_KEY,
+    VAULT_PRERESTORE
+};
 enum vault_transfer_state {
     VAULT_TRANSFER_RECEIVING, /* an import, a verification: takes pieces */
     VAULT_TRANSFER_RUNNING,
@@ -41,9 +54,11 @@ struct vault_transfer_info {
     enum vault_transfer_state state;
     kw_status status; /* FAILED: why */
     char message[256];
-    uint64_t size;      /* bytes of the file that can be read, or were received */
-    uint8_t digest[32]; /* SHA-256 of the whole file, once it SUCCEEDED */
-    bool has_head;      /* the members below are known */
+    int64_t started, ended;               /* wall seconds; 0: not yet */
+    char place[VAULT_TRANSFER_PLACE + 1]; /* of a backup: container and folder; else empty */
+    uint64_t size;                        /* bytes of the file that can be read, or were received */
+    uint8_t digest[32];                   /* SHA-256 of the whole file, once it SUCCEEDED */
+    bool has_head;                        /* the members below are known */
     struct archive_head head;
     char origin[STORE_VAULT_MAX + 1];     /* vault that it was exported from */
     uint64_t objects[STORE_KIND_MAX + 1]; /* by kind */
@@ -51,6 +66,9 @@ struct vault_transfer_info {
     uint64_t conflict_count;
     char conflicts[VAULT_TRANSFER_NAMES][STORE_NAME_MAX + 1];
 };
+
+/** "keys", "secrets", ...: what a kind is called in counts. Static. */
+const char *vault_transfer_kind_name(enum store_kind kind);
 
 /** `dir` is made (0700) and emptied: what a run before has left there is of no use. `draining` is
  *  watched: a job ends early when it becomes true. Both and the vault are borrowed. */

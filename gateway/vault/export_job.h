@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "gateway/vault/export.h"
+#include "gateway/vault/full.h"
 
 struct transfer_call;
 
@@ -17,6 +18,7 @@ struct transfer {
     atomic_bool dropped;
     struct vault_transfer_info info; /* under the lock of `all` */
     struct transfer_call *call;
+    struct vault_full_terms *terms; /* of a full backup or restore, else NULL; wiped at the end */
 };
 
 struct vault_transfers {
@@ -25,6 +27,7 @@ struct vault_transfers {
     const atomic_bool *draining;
     atomic_bool loops_ended;
     char dir[3072];
+    const struct backup_rules *rules;
     pthread_mutex_t lock;
     /* under lock */
     struct transfer *list;
@@ -51,12 +54,25 @@ KW_MUST_CHECK kw_status transfer_cursor_next(struct transfer *t, struct store_cu
 KW_MUST_CHECK kw_status transfer_apply(struct transfer *t, const struct store_change *changes,
                                        size_t count);
 KW_MUST_CHECK kw_status transfer_vault_move(struct transfer *t, const char *from, const char *to);
+KW_MUST_CHECK kw_status transfer_vault_replace(struct transfer *t, const char *from,
+                                               const char *to);
 KW_MUST_CHECK kw_status transfer_vault_drop(struct transfer *t, const char *vault_name);
 
 /** The kinds of work, each in its own file; on the thread of the job. They set what `info` says
  *  under the lock, but for state and status. */
 KW_MUST_CHECK kw_status transfer_export(struct transfer *t);
-KW_MUST_CHECK kw_status transfer_import(struct transfer *t, bool verify_only);
+KW_MUST_CHECK kw_status transfer_import(struct transfer *t);
+KW_MUST_CHECK kw_status transfer_full(struct transfer *t);
+
+/** Between the first and the second pass of an import: is the manifest that was fetched the one of
+ *  what was read? */
+KW_MUST_CHECK kw_status transfer_full_check(struct transfer *t);
+
+/** Makes a job and starts it; KW_E_CONFLICT while another runs. Takes over `terms`. */
+KW_MUST_CHECK kw_status transfer_begin(struct vault_transfers *all, struct gw_loop *loop,
+                                       const char *vault_name, enum vault_transfer_kind kind,
+                                       struct vault_full_terms *terms,
+                                       struct vault_transfer_info *info);
 
 /** What a failure says to the operator; returns `status`. */
 kw_status transfer_fail(struct transfer *t, kw_status status, const char *format, ...)

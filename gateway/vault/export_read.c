@@ -24,7 +24,8 @@ struct importing {
     struct archive_reader *reader;
     uint64_t offset; /* in the file */
     EVP_MD_CTX *digest;
-    struct store_row last; /* the record before; kind 0: none */
+    struct store_row last;   /* the record before; kind 0: none */
+    struct store_row stored; /* the one that was stored before; kind 0: none */
     struct transfer_stretch stretch;
     unsigned since_rest;
     uint64_t rested_at;
@@ -91,8 +92,9 @@ static kw_status open_archive(struct importing *m)
                              theirs, ours);
     }
     KW_TRY(status);
-    if (head.what != ARCHIVE_VAULT)
-        return transfer_fail(t, KW_E_UNSUPPORTED, "the archive is no export of a vault");
+    if (head.what != (t->terms ? ARCHIVE_FULL : ARCHIVE_VAULT))
+        return transfer_fail(t, KW_E_UNSUPPORTED, "the archive is no %s",
+                             t->terms ? "full backup" : "export of a vault");
     pthread_mutex_lock(&t->all->lock);
     t->info.head = head;
     t->info.has_head = true;
@@ -159,8 +161,8 @@ static kw_status read_records(struct importing *m,
     archive_reader_destroy(m->reader);
     m->reader = NULL;
     if (status == KW_E_INTEGRITY)
-        return transfer_fail(m->t, status,
-                             "the archive was changed, or is cut; nothing was imported");
+        return transfer_fail(m->t, status, "the archive was changed, or is cut; nothing was %s",
+                             m->t->terms ? "changed" : "imported");
     return status == KW_E_NOT_FOUND ? KW_OK : status;
 }
 
@@ -208,6 +210,12 @@ static kw_status check_record(struct importing *m, const struct store_row *row,
 {
     struct vault_transfer_info *info = &m->t->info;
     (void)plain;
+    if (m->t->info.kind == VAULT_RESTORE_KEY && row->kind == STORE_CERTIFICATE &&
+        strcasecmp(row->name, m->t->terms->key) == 0)
+        return transfer_fail(m->t, KW_E_FORBIDDEN,
+                             "the key %s belongs to a certificate and is restored with it alone: "
+                             "by a full restore",
+                             row->name);
     pthread_mutex_lock(&m->t->all->lock);
     info->versions[row->kind]++;
     info->objects[row->kind] += first;
@@ -215,10 +223,10 @@ static kw_status check_record(struct importing *m, const struct store_row *row,
     return first && m->cursor ? look_up(m, row) : KW_OK;
 }
 
-static kw_status check_all(struct importing *m, bool verify_only)
+static kw_status check_all(struct importing *m)
 {
     struct transfer *t = m->t;
-    if (!verify_only) {
+    if (t->info.kind == VAULT_IMPORT) {
         KW_TRY(transfer_cursor_open(t, t->info.vault, &m->cursor));
         KW_TRY(transfer_cursor_next(t, m->cursor, &m->theirs));
         m->their_end = m->theirs.row_count == 0;
@@ -270,12 +278,19 @@ static struct store_change *add_change(struct importing *m, enum store_change_op
 /** What the state of an object is behind its last version. */
 static void add_state(struct importing *m)
 {
-    const struct store_row *last = &m->last;
+    const struct store_row *last = &m->stored;
     if (last->kind && last->deleted_at != 0) {
         struct store_change *change = add_change(m, STORE_CHANGE_DELETE, last);
         change->deleted_at = last->deleted_at;
         change->purge_at = last->purge_at;
     }
+}
+
+static bool is_asked_for(const struct transfer *t, const struct store_row *row)
+{
+    return t->info.kind != VAULT_RESTORE_KEY ||
+           ((row->kind == STORE_KEY || row->kind == STORE_KEY_POLICY) &&
+            strcasecmp(row->name, t->terms->key) == 0);
 }
 
 static kw_status store_record(struct importing *m, const struct store_row *row,
@@ -286,6 +301,8 @@ static kw_status store_record(struct importing *m, const struct store_row *row,
         .vault = t->info.vault, .kind = row->kind, .name = row->name, .version = row->version};
     uint8_t *record = NULL;
     size_t len = 0;
+    if (!is_asked_for(t, row))
+        return KW_OK;
     if (first)
         add_state(m);
     KW_TRY(vault_seal_at(t->all->vault->domain, &place, plain, &record, &len));
@@ -294,8 +311,20 @@ static kw_status store_record(struct importing *m, const struct store_row *row,
     change->sets_wake = row->wake_at != 0;
     change->wake_at = row->wake_at;
     m->change_bytes += len;
+    m->stored = *row;
     /* room for a state and a version */
     return m->change_count > BATCH_CHANGES - 2 || m->change_bytes > BATCH_BYTES ? flush(m) : KW_OK;
+}
+
+/** What was stored out of reach for what the vault has. */
+static kw_status exchange(struct transfer *t)
+{
+    kw_status status = transfer_vault_replace(t, STAGING, t->info.vault);
+    /* also when it is not known what came of it */
+    for (size_t i = 0; i < VAULT_KINDS; i++)
+        if (t->all->vault->caches[i])
+            vault_cache_drop_vault(t->all->vault->caches[i], t->info.vault);
+    return status;
 }
 
 static kw_status store_all(struct importing *m)
@@ -305,7 +334,16 @@ static kw_status store_all(struct importing *m)
     KW_TRY(read_records(m, store_record));
     add_state(m);
     KW_TRY(flush(m));
+    if (t->info.kind == VAULT_RESTORE)
+        return exchange(t);
+    if (t->terms && m->stored.kind == 0)
+        return transfer_fail(t, KW_E_NOT_FOUND, "the backup has no key %s", t->terms->key);
     kw_status status = transfer_vault_move(t, STAGING, t->info.vault);
+    if (status == KW_E_CONFLICT && t->terms)
+        return transfer_fail(t, status,
+                             "the key %s exists already, live or deleted; purge it first; nothing "
+                             "was changed",
+                             t->terms->key);
     if (status == KW_E_CONFLICT)
         return transfer_fail(t, status,
                              "a name of the archive came into the vault while it was imported; "
@@ -325,7 +363,12 @@ static kw_status note_digest(struct importing *m)
     return KW_OK;
 }
 
-kw_status transfer_import(struct transfer *t, bool verify_only)
+static bool changes_something(enum vault_transfer_kind kind)
+{
+    return kind == VAULT_IMPORT || kind == VAULT_RESTORE || kind == VAULT_RESTORE_KEY;
+}
+
+kw_status transfer_import(struct transfer *t)
 {
     struct importing *m = calloc(1, sizeof *m);
     if (!m)
@@ -335,14 +378,16 @@ kw_status transfer_import(struct transfer *t, bool verify_only)
     kw_status status =
         m->digest && EVP_DigestInit_ex(m->digest, EVP_sha256(), NULL) == 1 ? KW_OK : KW_E_NOMEM;
     if (status == KW_OK)
-        status = check_all(m, verify_only);
+        status = check_all(m);
     if (status == KW_OK)
         status = note_digest(m);
     EVP_MD_CTX_free(m->digest);
     m->digest = NULL;
     store_cursor_close(m->cursor);
     store_result_clear(&m->theirs);
-    if (status == KW_OK && !verify_only) {
+    if (status == KW_OK && t->terms)
+        status = transfer_full_check(t);
+    if (status == KW_OK && changes_something(t->info.kind)) {
         status = store_all(m);
         if (status != KW_OK && transfer_vault_drop(t, STAGING) != KW_OK)
             status = transfer_fail(t, status,

@@ -134,6 +134,15 @@ kw_status transfer_vault_move(struct transfer *t, const char *from, const char *
     return finish(t, call);
 }
 
+kw_status transfer_vault_replace(struct transfer *t, const char *from, const char *to)
+{
+    struct transfer_call *call = begin(t);
+    if (!call)
+        return KW_E_NOMEM;
+    store_vault_replace(t->all->vault->store, t->loop, from, to, on_result, call);
+    return finish(t, call);
+}
+
 kw_status transfer_vault_drop(struct transfer *t, const char *vault_name)
 {
     struct transfer_call *call = begin(t);

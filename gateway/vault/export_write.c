@@ -114,8 +114,9 @@ kw_status transfer_export(struct transfer *t)
     kw_status status =
         e.digest && EVP_DigestInit_ex(e.digest, EVP_sha256(), NULL) == 1 ? KW_OK : KW_E_NOMEM;
     if (status == KW_OK)
-        status = archive_writer_create(&e.writer, t->all->vault->domain, ARCHIVE_VAULT, kw_wall_s(),
-                                       take, &e);
+        status =
+            archive_writer_create(&e.writer, t->all->vault->domain,
+                                  t->terms ? ARCHIVE_FULL : ARCHIVE_VAULT, kw_wall_s(), take, &e);
     if (status == KW_OK) {
         pthread_mutex_lock(&t->all->lock);
         t->info.head = *archive_writer_head(e.writer);

@@ -155,7 +155,7 @@ static void test_names_and_types(void **state)
     (void)state;
     refused_one(MINIMAL "limts: { rate: 1 }\n",
                 "4: limts: unknown field; did you mean \"limits\"? allowed: data, control, loops, "
-                "workers, listeners, admin, store, group, auth, limits, vaults");
+                "workers, listeners, admin, store, group, auth, limits, backup, vaults");
     refused_one(MINIMAL "limits:\n  rate: many\n",
                 "5: limits.rate: found \"many\"; allowed: a whole number from 0 to 4294967295");
     refused_one(MINIMAL "limits: [1]\n",
@@ -172,7 +172,7 @@ static void test_names_and_types(void **state)
     refused_one("data: &a d\ncontrol: *a\n",
                 "2: found a YAML alias (*name); allowed: plain values");
     refused_one("- a\n", "1: found a list; allowed: a mapping with data, control, loops, workers, "
-                         "listeners, admin, store, group, auth, limits, vaults");
+                         "listeners, admin, store, group, auth, limits, backup, vaults");
 }
 
 static void test_one_token_twice(void **state)

@@ -79,6 +79,13 @@ static kw_status drop(struct fixture *f, const char *vault)
     return finish(f, &answer, NULL);
 }
 
+static kw_status replace(struct fixture *f, const char *from, const char *to)
+{
+    struct ts_answer answer = {0};
+    store_vault_replace(f->store, ts_loop_handle(f->loop), from, to, ts_answer_take, &answer);
+    return finish(f, &answer, NULL);
+}
+
 static size_t count(struct fixture *f, const char *vault)
 {
     struct ts_answer answer = {0}, rows;
@@ -114,6 +121,23 @@ static void test_move(void **state)
     assert_int_equal(count(f, "~import"), 0);
     assert_int_equal(due(f), 3);
     assert_int_equal(move(f, "~import", "there"), KW_OK); /* nothing is a whole too */
+}
+
+static void test_replace(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(put(f, "~import", "a", 1), KW_OK);
+    assert_int_equal(put(f, "~import", "b", 2), KW_OK);
+    assert_int_equal(put(f, "there", "A", 3), KW_OK); /* the same name is no conflict */
+    assert_int_equal(put(f, "there", "c", 4), KW_OK);
+    assert_int_equal(put(f, "there", "d", 5), KW_OK);
+    assert_int_equal(put(f, "other", "c", 6), KW_OK);
+    assert_int_equal(replace(f, "~import", "there"), KW_OK);
+    assert_int_equal(count(f, "there"), 2);
+    assert_int_equal(count(f, "other"), 1);
+    assert_int_equal(count(f, "~import"), 0);
+    assert_int_equal(replace(f, "~import", "there"), KW_OK); /* an empty backup empties */
+    assert_int_equal(count(f, "there"), 0);
 }
 
 static void test_conflict_moves_nothing(void **state)
@@ -155,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_move, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_conflict_moves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
     };
