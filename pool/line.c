@@ -108,7 +108,7 @@ void pool_line_push(struct pool_port *port, struct pool_op *op)
     op->line_ns =
         op->shape != KC_SHAPE_COUNT ? ns : 0; /* a key's generation holds up its own kind */
     op->wait_ns = patience(op, port->now_ns) / 4;
-    op->give_up_ns = port->now_ns + (op->flags & POOL_OP_WAITED ? 4 : 1) * op->wait_ns;
+    op->give_up_ns = port->now_ns + (op->flags & POOL_OP_WAITED ? 4 : 3) * op->wait_ns;
     port->line_ns = op->give_up_ns < port->line_ns ? op->give_up_ns : port->line_ns;
     pool_fair_tag(&port->line_clock, op, ns);
     pool_fair_push(&port->line, op);
@@ -160,7 +160,7 @@ static bool end_wait(struct pool_port *port, struct pool_op *op)
         return true;
     }
     if (why == KW_E_BUSY && !last) {
-        op->give_up_ns = port->now_ns + 3 * op->wait_ns;
+        op->give_up_ns = port->now_ns + op->wait_ns;
         return false;
     }
     refuse(port, op, why);

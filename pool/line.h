@@ -1,8 +1,8 @@
 #pragma once
 /* A port's line: operations that wait for a member because those that could take them have as much
  * as they may (pool/limit.h). Clients take turns in it (pool/fair.h). An operation waits half of
- * the time it has, and no longer than a second, before it is refused with KW_E_BUSY; after a
- * quarter of that a member of any rank will do (a standby). Key generation waits half of its time.
+ * the time it has, and no longer than a second, before it is refused with KW_E_BUSY; after three
+ * quarters of that a member of any rank will do (a standby). Key generation waits half of its time.
  *
  * The line is bounded: beyond `queue_max` for each member that serves, and earlier when what waits
  * would take longer than that, operations are refused at once. A client that has little in flight

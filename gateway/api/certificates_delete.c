@@ -107,22 +107,9 @@ void gw_certs_purge(struct gw_request *req)
 /* --- backup ------------------------------------------------------------------------------------
  */
 
-static void on_backup(void *ctx, kw_status status, struct kw_span blob)
-{
-    struct gw_request *req = ctx;
-    gw_reply_backup(req, status, blob);
-    gw_request_unref(req);
-}
-
 void gw_certs_backup(struct gw_request *req)
 {
-    const struct gw_site *site = gw_site_of(req);
-    struct store_ref ref = {
-        .vault = site->name, .kind = STORE_CERTIFICATE, .name = gw_name_param(req)};
-    if (!ref.name)
-        return;
-    gw_request_ref(req);
-    vault_backup(site->vault, req->loop, &ref, on_backup, req);
+    gw_back_up(req);
 }
 
 static void on_restored(void *ctx, const struct vault_restored *what)

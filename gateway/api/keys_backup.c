@@ -7,27 +7,9 @@
 #include "gateway/api/reply.h"
 #include "gateway/app.h"
 
-static void on_backup(void *ctx, kw_status status, struct kw_span blob)
-{
-    struct gw_request *req = ctx;
-    gw_reply_backup(req, status, blob);
-    gw_request_unref(req);
-}
-
-static void back_up(struct gw_request *req)
-{
-    const struct gw_site *site = gw_site_of(req);
-    const char *name = gw_name_param(req);
-    if (!name)
-        return;
-    struct store_ref ref = {.vault = site->name, .kind = STORE_KEY, .name = name};
-    gw_request_ref(req);
-    vault_backup(site->vault, req->loop, &ref, on_backup, req);
-}
-
 void gw_keys_backup(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, back_up);
+    gw_unless_managed(req, false, gw_back_up);
 }
 
 static void on_restored(void *ctx, const struct vault_restored *what, struct vault_key *key)

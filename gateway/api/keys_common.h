@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "gateway/api/error.h"
+#include "gateway/api/managed.h"
 #include "gateway/api/object_common.h"
 #include "gateway/api/route.h"
 #include "gateway/api/site.h"
@@ -24,10 +25,6 @@ bool gw_key_body_read(const json_t *root, const json_t *ops_holder, struct gw_ar
 
 /** Puts the common members into a request. Without key_ops the default of the key type is taken. */
 void gw_key_body_apply(const struct gw_key_body *body, struct vault_key_request *request);
-
-/** Calls `next` unless the newest version of the key belongs to a certificate: then 403, because it
- *  is changed through that alone. `deleted`: of the deleted key. */
-void gw_key_unless_managed(struct gw_request *req, bool deleted, gw_handler *next);
 
 /* Answers of vault calls; `ctx` is the request, of which a reference was taken for the call. */
 void gw_reply_bundle(void *ctx, kw_status status, struct vault_key *key);

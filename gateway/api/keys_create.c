@@ -102,5 +102,5 @@ static void create_it(struct gw_request *req)
 
 void gw_keys_create(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, create_it);
+    gw_unless_managed(req, false, create_it);
 }

@@ -14,7 +14,7 @@ static void delete_it(struct gw_request *req)
 
 void gw_keys_delete(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, delete_it);
+    gw_unless_managed(req, false, delete_it);
 }
 
 void gw_keys_get_deleted(struct gw_request *req)
@@ -33,7 +33,7 @@ static void recover_it(struct gw_request *req)
 
 void gw_keys_recover(struct gw_request *req)
 {
-    gw_key_unless_managed(req, true, recover_it);
+    gw_unless_managed(req, true, recover_it);
 }
 
 /** The vault is protected: 403 for what could be purged elsewhere, 404 for what is not there. */
@@ -65,5 +65,5 @@ static void purge_it(struct gw_request *req)
 
 void gw_keys_purge(struct gw_request *req)
 {
-    gw_key_unless_managed(req, true, purge_it);
+    gw_unless_managed(req, true, purge_it);
 }

@@ -215,5 +215,5 @@ static void import_it(struct gw_request *req)
 
 void gw_keys_import(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, import_it);
+    gw_unless_managed(req, false, import_it);
 }

@@ -19,7 +19,7 @@ static void rotate_it(struct gw_request *req)
 
 void gw_keys_rotate(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, rotate_it);
+    gw_unless_managed(req, false, rotate_it);
 }
 
 /* --- writing -----------------------------------------------------------------------------------
@@ -184,5 +184,5 @@ static void set_policy(struct gw_request *req)
 
 void gw_keys_set_policy(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, set_policy);
+    gw_unless_managed(req, false, set_policy);
 }

@@ -33,5 +33,5 @@ static void change_it(struct gw_request *req)
 
 void gw_keys_update(struct gw_request *req)
 {
-    gw_key_unless_managed(req, false, change_it);
+    gw_unless_managed(req, false, change_it);
 }

@@ -2,6 +2,7 @@
 
 #include "gateway/api/aside.h"
 #include "gateway/api/json_read.h"
+#include "gateway/api/object_common.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/route.h"
 
@@ -59,7 +60,7 @@ bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
     }
 }
 
-void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob)
+static void reply_backup(struct gw_request *req, kw_status status, struct kw_span blob)
 {
     enum store_kind kind = req->route->kind ? req->route->kind : STORE_KEY;
     struct gw_fault fault;
@@ -80,6 +81,24 @@ void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span bl
     else
         gw_fault_status_of(&fault, kind, status, req->params[0]);
     gw_reply_fault(req, &fault);
+}
+
+static void on_backup(void *ctx, kw_status status, struct kw_span blob)
+{
+    struct gw_request *req = ctx;
+    reply_backup(req, status, blob);
+    gw_request_unref(req);
+}
+
+void gw_back_up(struct gw_request *req)
+{
+    const struct gw_site *site = gw_site_of(req);
+    enum store_kind kind = req->route->kind ? req->route->kind : STORE_KEY;
+    struct store_ref ref = {.vault = site->name, .kind = kind, .name = gw_name_param(req)};
+    if (!ref.name)
+        return;
+    gw_request_ref(req);
+    vault_backup(site->vault, req->loop, &ref, on_backup, req);
 }
 
 static bool read_backup(struct gw_request *req, struct gw_arena *arena, struct kw_span *blob,

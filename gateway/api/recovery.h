@@ -20,9 +20,9 @@ bool gw_fault_restore(struct gw_fault *fault, enum store_kind kind,
 /** Body of a route that takes a backup, in bytes: gw_route.body_max. */
 #define GW_BACKUP_BODY_MAX ((size_t)VAULT_BACKUP_MAX / 3 * 4 + 4096)
 
-/** Answers a backup of the route's kind, {"value":"<base64url>"} or the fault. The reference to the
- *  request stays the caller's. */
-void gw_reply_backup(struct gw_request *req, kw_status status, struct kw_span blob);
+/** Answers with a backup of the object that the request names, all versions of it:
+ *  {"value":"<base64url>"}. */
+void gw_back_up(struct gw_request *req);
 typedef void gw_backup_next_fn(struct gw_request *req, struct kw_span blob);
 /** Reads {"value":"<base64url>"} of a restore, a large one beside the loop, then calls `next` on
  * the loop; `blob` lives for that call. What cannot be read is answered here. */

@@ -2,6 +2,7 @@
 /* Secrets as the API shows them, and what becomes of requests about them. The value stands in the
  * answers of set and get alone. */
 
+#include "gateway/api/managed.h"
 #include "gateway/api/object_common.h"
 #include "gateway/api/object_json.h"
 #include "gateway/vault/secret.h"
@@ -16,8 +17,3 @@ void gw_secret_write_deleted(struct gw_out *out, const struct gw_request *req,
 void gw_reply_secret(void *ctx, kw_status status, struct vault_secret *secret);
 /** The same with its value. */
 void gw_reply_secret_value(void *ctx, kw_status status, struct vault_secret *secret);
-
-/** Calls `next` unless the secret belongs to a certificate (403: it is changed through that alone).
- *  `deleted`: looks among the deleted. `next` is called also when there is no such secret. */
-typedef void gw_secret_next_fn(struct gw_request *req);
-void gw_secret_unless_managed(struct gw_request *req, bool deleted, gw_secret_next_fn *next);

@@ -59,7 +59,7 @@ static void set_it(struct gw_request *req)
 
 void gw_secrets_set(struct gw_request *req)
 {
-    gw_secret_unless_managed(req, false, set_it);
+    gw_unless_managed(req, false, set_it);
 }
 
 /* --- get ---------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ static void change_it(struct gw_request *req)
 
 void gw_secrets_update(struct gw_request *req)
 {
-    gw_secret_unless_managed(req, false, change_it);
+    gw_unless_managed(req, false, change_it);
 }
 
 /* --- lists -------------------------------------------------------------------------------------

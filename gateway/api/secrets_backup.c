@@ -5,26 +5,9 @@
 #include "gateway/api/secrets.h"
 #include "gateway/app.h"
 
-static void on_backup(void *ctx, kw_status status, struct kw_span blob)
-{
-    struct gw_request *req = ctx;
-    gw_reply_backup(req, status, blob);
-    gw_request_unref(req);
-}
-
-static void back_up(struct gw_request *req)
-{
-    const struct gw_site *site = gw_site_of(req);
-    struct store_ref ref = {.vault = site->name, .kind = STORE_SECRET, .name = gw_name_param(req)};
-    if (!ref.name)
-        return;
-    gw_request_ref(req);
-    vault_backup(site->vault, req->loop, &ref, on_backup, req);
-}
-
 void gw_secrets_backup(struct gw_request *req)
 {
-    gw_secret_unless_managed(req, false, back_up);
+    gw_unless_managed(req, false, gw_back_up);
 }
 
 static void on_restored(void *ctx, const struct vault_restored *what)

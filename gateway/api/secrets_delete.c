@@ -72,7 +72,7 @@ static void delete_it(struct gw_request *req)
 
 void gw_secrets_delete(struct gw_request *req)
 {
-    gw_secret_unless_managed(req, false, delete_it);
+    gw_unless_managed(req, false, delete_it);
 }
 
 void gw_secrets_get_deleted(struct gw_request *req)
@@ -92,7 +92,7 @@ static void recover_it(struct gw_request *req)
 
 void gw_secrets_recover(struct gw_request *req)
 {
-    gw_secret_unless_managed(req, true, recover_it);
+    gw_unless_managed(req, true, recover_it);
 }
 
 static void purge_it(struct gw_request *req)
@@ -110,5 +110,5 @@ void gw_secrets_purge(struct gw_request *req)
         gw_reply_fault(req, &fault);
         return;
     }
-    gw_secret_unless_managed(req, true, purge_it);
+    gw_unless_managed(req, true, purge_it);
 }

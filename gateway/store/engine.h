@@ -121,5 +121,3 @@ KW_MUST_CHECK kw_status store_sqlite_open(struct store_engine **out, const char 
 
 /** Appends an empty row to a result; NULL when memory is short. */
 struct store_row *store_result_add(struct store_result *result);
-/** Frees the rows; the status stays. */
-void store_result_clear(struct store_result *result);

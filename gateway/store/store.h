@@ -75,6 +75,10 @@ struct store_result {
 
 typedef void store_done_fn(void *ctx, struct store_result *result); /* the result is freed after */
 
+/** Frees the rows and their records; status, conflict and failed stay. For who took a result over
+ * by copying it out of `done` and leaving an empty one there. */
+void store_result_clear(struct store_result *result);
+
 /** Opens (and creates, and migrates) the database at `dir`/keyward.db: SQLite, WAL,
  *  synchronous=FULL; directory 0700, files 0600. `dir`/keyward.lock is held, so that a second
  * gateway on the same data is refused. `error` gets a sentence for the operator on failure:

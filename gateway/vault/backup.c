@@ -54,9 +54,7 @@ struct making {
 static void making_end(struct making *making, kw_status status, struct kw_span blob)
 {
     making->done(making->ctx, status, blob);
-    for (size_t i = 0; i < making->rows.row_count; i++)
-        free(making->rows.rows[i].record);
-    free(making->rows.rows);
+    store_result_clear(&making->rows);
     vault_plain_free(&making->plain);
     free(making);
 }

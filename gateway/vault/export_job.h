@@ -46,7 +46,7 @@ struct transfer_stretch {
 void transfer_stretch_begin(struct transfer_stretch *stretch);
 void transfer_rest(const struct transfer *t, struct transfer_stretch *stretch, uint64_t bytes);
 
-/* Calls into the store that wait for their answer. A result is the caller's: transfer_rows_free. */
+/* Calls into the store that wait for their answer. A result is the caller's: store_result_clear. */
 KW_MUST_CHECK kw_status transfer_cursor_open(struct transfer *t, const char *vault_name,
                                              struct store_cursor **cursor);
 KW_MUST_CHECK kw_status transfer_cursor_next(struct transfer *t, struct store_cursor *cursor,
@@ -57,7 +57,6 @@ KW_MUST_CHECK kw_status transfer_vault_move(struct transfer *t, const char *from
 KW_MUST_CHECK kw_status transfer_vault_replace(struct transfer *t, const char *from,
                                                const char *to);
 KW_MUST_CHECK kw_status transfer_vault_drop(struct transfer *t, const char *vault_name);
-void transfer_rows_free(struct store_result *result);
 
 /** The kinds of work, each in its own file; on the thread of the job. They set what `info` says
  *  under the lock, but for state and status. */

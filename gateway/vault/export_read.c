@@ -177,7 +177,7 @@ static kw_status their_next(struct importing *m)
     if (++m->their_at < m->theirs.row_count)
         return KW_OK;
     m->their_end = !m->theirs.more;
-    transfer_rows_free(&m->theirs);
+    store_result_clear(&m->theirs);
     m->their_at = 0;
     if (m->their_end)
         return KW_OK;
@@ -384,7 +384,7 @@ kw_status transfer_import(struct transfer *t)
     EVP_MD_CTX_free(m->digest);
     m->digest = NULL;
     store_cursor_close(m->cursor);
-    transfer_rows_free(&m->theirs);
+    store_result_clear(&m->theirs);
     if (status == KW_OK && t->terms)
         status = transfer_full_check(t);
     if (status == KW_OK && changes_something(t->info.kind)) {

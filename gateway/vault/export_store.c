@@ -112,7 +112,7 @@ static kw_status finish(struct transfer *t, struct transfer_call *call)
 {
     kw_status status = wait_for(t, call);
     if (call->done)
-        transfer_rows_free(&call->result);
+        store_result_clear(&call->result);
     return status;
 }
 
@@ -150,12 +150,4 @@ kw_status transfer_vault_drop(struct transfer *t, const char *vault_name)
         return KW_E_NOMEM;
     store_vault_drop(t->all->vault->store, t->loop, vault_name, on_result, call);
     return finish(t, call);
-}
-
-void transfer_rows_free(struct store_result *result)
-{
-    for (size_t i = 0; i < result->row_count; i++)
-        free(result->rows[i].record);
-    free(result->rows);
-    *result = (struct store_result){.status = result->status};
 }

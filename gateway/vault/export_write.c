@@ -82,7 +82,7 @@ static kw_status add_slice(struct exporting *e, struct store_cursor *cursor, boo
     for (size_t i = 0; i < slice.row_count && status == KW_OK; i++)
         status = add_row(e, &slice.rows[i]);
     *more = slice.more;
-    transfer_rows_free(&slice);
+    store_result_clear(&slice);
     if (status == KW_OK)
         transfer_rest(e->t, &stretch, e->t->info.size - before);
     return status;

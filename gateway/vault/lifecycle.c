@@ -151,10 +151,7 @@ static void sweep_page(struct sweep *sweep);
 
 static void page_clear(struct sweep *sweep)
 {
-    for (size_t i = 0; i < sweep->page.row_count; i++)
-        free(sweep->page.rows[i].record);
-    free(sweep->page.rows);
-    sweep->page = (struct store_result){0};
+    store_result_clear(&sweep->page);
     sweep->at = 0;
 }
 

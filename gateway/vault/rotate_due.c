@@ -37,17 +37,9 @@ struct run {
 static void next_row(struct run *run);
 static void read_page(struct run *run);
 
-static void page_clear(struct run *run)
-{
-    for (size_t i = 0; i < run->page.row_count; i++)
-        free(run->page.rows[i].record);
-    free(run->page.rows);
-    run->page = (struct store_result){0};
-}
-
 static void run_end(struct run *run, kw_status status)
 {
-    page_clear(run);
+    store_result_clear(&run->page);
     vault_key_unref(run->newest);
     run->done(run->ctx, status, run->rotated);
     free(run);
@@ -252,7 +244,7 @@ static void on_page(void *ctx, struct store_result *result)
         run_end(run, result->status);
         return;
     }
-    page_clear(run);
+    store_result_clear(&run->page);
     run->at = 0;
     run->page = *result; /* taken over: the rows are needed after this call */
     *result = (struct store_result){.status = KW_OK};
