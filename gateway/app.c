@@ -60,7 +60,9 @@ static kw_status build_transfers(struct gw_app *app, char *error, size_t error_l
     if (status == KW_OK && app->config->dev)
         status = gw_make_folder(app->config->backup_folders[0], error, error_len);
     app->backups = (struct backup_rules){.folders = app->config->backup_folders,
-                                         .folder_count = app->config->backup_folder_count};
+                                         .folder_count = app->config->backup_folder_count,
+                                         .ca = app->config->backup_ca ? app->config->backup_ca
+                                                                      : getenv("SSL_CERT_FILE")};
     if (status == KW_OK)
         vault_full_rules(app->transfers, &app->backups);
     return status;

@@ -1,6 +1,7 @@
 #pragma once
 /* Where full backups lie: a local or mounted folder, "file:///PATH", below one of the folders that
- * the configuration allows. A backup is a folder of its own with files in it; a file appears there
+ * the configuration allows, or a container of Azure Blob storage, "https://HOST/CONTAINER", with a
+ * SAS token. A backup is a folder of its own with files in it; a file appears there
  * under its name when all of it is durable.
  *
  * Blocking: on the thread of a backup, never on a loop. */
@@ -20,6 +21,7 @@
 struct backup_rules {
     char *const *folders;
     size_t folder_count;
+    const char *ca; /* PEM file of authorities for storage; NULL: those of the system */
 };
 
 struct backup_place;

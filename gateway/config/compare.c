@@ -25,7 +25,7 @@ static bool same_listeners(const struct gw_config *a, const struct gw_config *b)
 
 static bool same_backup(const struct gw_config *a, const struct gw_config *b)
 {
-    if (a->backup_folder_count != b->backup_folder_count)
+    if (a->backup_folder_count != b->backup_folder_count || !same(a->backup_ca, b->backup_ca))
         return false;
     for (size_t i = 0; i < a->backup_folder_count; i++) {
         if (!same(a->backup_folders[i], b->backup_folders[i]))

@@ -53,6 +53,7 @@ void gw_config_free(struct gw_config *config)
     for (size_t i = 0; i < config->backup_folder_count; i++)
         free(config->backup_folders[i]);
     free(config->backup_folders);
+    free(config->backup_ca);
     free(config->vaults);
     free(config->listeners);
     free(config->members);

@@ -64,6 +64,7 @@ struct gw_config {
     char *tokens_file;     /* NULL: none */
     char **backup_folders; /* below which full backups may lie */
     size_t backup_folder_count;
+    char *backup_ca; /* PEM file: authorities of storage; NULL: those of the system */
     struct gw_vault_config *vaults; /* beside the default one, which may be among them */
     size_t vault_count;
     struct pool_member_config *members;

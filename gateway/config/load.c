@@ -195,7 +195,12 @@ static void read_parts_to_come(struct gw_document *doc, const struct raw_config 
 static kw_status read_backup(const char *base, const struct raw_backup *raw,
                              struct gw_config *config)
 {
-    if (!raw || raw->folders_count == 0)
+    if (!raw)
+        return KW_OK;
+    config->backup_ca = gw_config_path(base, raw->ca);
+    if (raw->ca && !config->backup_ca)
+        return KW_E_NOMEM;
+    if (raw->folders_count == 0)
         return KW_OK;
     config->backup_folders = calloc(raw->folders_count, sizeof *config->backup_folders);
     if (!config->backup_folders)

@@ -93,6 +93,7 @@ struct raw_vault {
 struct raw_backup {
     char **folders;
     unsigned folders_count;
+    char *ca;
 };
 
 struct raw_config {
