@@ -61,6 +61,16 @@ static void pair_product(void)
     kc_mont_mul_pair(&mont, work->spare, operand, work->picked);
 }
 
+static void fold_squaring(void)
+{
+    kc_fold_sqr(&work->fold, &mont, operand, operand, NULL);
+}
+
+static void fold_product(void)
+{
+    kc_fold_mul(&work->fold, &mont, operand, operand, work->picked);
+}
+
 static void reduction(void)
 {
     kc_mont_redc(&mont, operand, wide);
@@ -69,13 +79,21 @@ static void reduction(void)
 static void window(void)
 {
     struct kc_scan scan = {.out = work->picked};
-    const size_t stride = 2 * KC_TILE * (size_t)mont.blocks;
+    const size_t stride = kc_rsa_entry_digits(mont.blocks);
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
         scan.table = work->table + (turn < 4 ? 7 * turn : 25) * stride;
         memset(scan.pick, (int)(1u << turn), sizeof scan.pick);
-        kc_mont_sqr_scan(&mont, turn < 4 ? operand : work->spare, operand, &scan);
+        if (mont.blocks == 2) {
+            kc_mont_sqr_scan(&mont, turn < 4 ? operand : work->spare, operand, &scan);
+        } else {
+            kc_fold_sqr(&work->fold, &mont, turn < 4 ? operand : work->spare, operand, &scan);
+        }
     }
-    kc_mont_mul_pair(&mont, operand, work->spare, work->picked);
+    if (mont.blocks == 2) {
+        kc_mont_mul_pair(&mont, operand, work->spare, work->picked);
+    } else {
+        kc_fold_mul(&work->fold, &mont, operand, work->spare, work->picked);
+    }
 }
 
 static void row(const char *name, void (*kernel)(void), double multiply_adds, double ratio)
@@ -123,7 +141,13 @@ int main(void)
         row("product", product, mul, ratio);
         row("reduction", reduction, 2 * n * n + n, ratio);
         if (sizes[i] <= 4) {
-            row("pair", pair_product, mul, ratio);
+            if (sizes[i] == 2) {
+                row("pair", pair_product, mul, ratio);
+            } else {
+                kc_fold_prepare(&work->fold, &mont);
+                row("fold sqr", fold_squaring, sqr, ratio);
+                row("fold mul", fold_product, mul, ratio);
+            }
             row("window", window, 5 * sqr + mul, ratio);
         }
     }

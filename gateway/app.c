@@ -14,6 +14,8 @@
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
+#include "gateway/recovery.h"
+#include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)
 {
@@ -27,7 +29,8 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
 {
     const struct gw_config *config = app->config;
     struct pool_config pool = {.members = config->members,
-                               .member_count = config->member_count,
+                               /* members get a domain's key with their login */
+                               .member_count = app->awaiting ? 0 : config->member_count,
                                .workers = config->workers,
                                .queue_max = config->queue_max,
                                .hedge = config->hedge,
@@ -42,6 +45,26 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
     if (status != KW_OK)
         snprintf(error, error_len, "the group of members cannot be started (%s)",
                  kw_status_name(status));
+    return status;
+}
+
+static kw_status build_transfers(struct gw_app *app, char *error, size_t error_len)
+{
+    static const struct vault_pace pace = {.percent = 5, .bytes_per_second = 8u << 20};
+    char dir[3072];
+    snprintf(dir, sizeof dir, "%s/transfers", app->config->data);
+    kw_status status =
+        vault_transfers_create(&app->transfers, app->vault, dir, &pace, &app->draining);
+    if (status != KW_OK)
+        snprintf(error, error_len, "%s cannot be made and read (%s)", dir, kw_status_name(status));
+    if (status == KW_OK && app->config->dev)
+        status = gw_make_folder(app->config->backup_folders[0], error, error_len);
+    app->backups = (struct backup_rules){.folders = app->config->backup_folders,
+                                         .folder_count = app->config->backup_folder_count,
+                                         .ca = app->config->backup_ca ? app->config->backup_ca
+                                                                      : getenv("SSL_CERT_FILE")};
+    if (status == KW_OK)
+        vault_full_rules(app->transfers, &app->backups);
     return status;
 }
 
@@ -95,6 +118,21 @@ static kw_status build_loops(struct gw_app *app, char *error, size_t error_len)
     return KW_OK;
 }
 
+static kw_status build_domain(struct gw_app *app, char *error, size_t error_len)
+{
+    const struct gw_config *config = app->config;
+    kw_status status = gw_domain_open(&app->domain, app->store, config->data,
+                                      config->dev && !config->await_domain, error, error_len);
+    if (status != KW_E_NOT_FOUND || !config->await_domain)
+        return status;
+    app->awaiting = true;
+    gw_domain_lost(app->lost_domain, app->store);
+    gw_log(GW_LOG_WARN, "no security domain yet: only activation and recovery are answered", "data",
+           config->data, NULL);
+    error[0] = '\0';
+    return kc_domain_create(&app->domain);
+}
+
 static kw_status build(struct gw_app *app, char *error, size_t error_len)
 {
     struct gw_config *config = app->config;
@@ -105,7 +143,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
     }
     /* first: it takes the lock of the data directory */
     KW_TRY(store_open_sqlite(&app->store, config->data, error, error_len));
-    KW_TRY(gw_domain_open(&app->domain, app->store, config->data, config->dev, error, error_len));
+    KW_TRY(build_domain(app, error, error_len));
     if (config->dev)
         KW_TRY(build_dev_files(app, error, error_len));
     KW_TRY(build_pool(app, error, error_len));
@@ -119,6 +157,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "out of memory");
         return KW_E_NOMEM;
     }
+    KW_TRY(build_transfers(app, error, error_len));
     KW_TRY(build_auth(app, error, error_len));
     app->rate = gw_rate_create(config->limits.rate);
     if (!app->rate) {
@@ -173,6 +212,7 @@ kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len)
         app->loops_started++;
     }
     gw_app_changes_begin(app);
+    gw_recovery_begin(app);
     return KW_OK;
 }
 
@@ -192,7 +232,9 @@ void gw_app_destroy(struct gw_app *app)
     if (!app)
         return;
     gw_app_changes_end(app);
+    gw_recovery_end(app);
     end_loops(app);
+    vault_transfers_stop(app->transfers);
     /* the store's thread may still hold pointers to loops: it ends before they go */
     if (app->store)
         store_close(app->store);
@@ -202,6 +244,7 @@ void gw_app_destroy(struct gw_app *app)
         gw_loop_destroy(app->loops[i]);
     gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
+    vault_transfers_destroy(app->transfers);
     gw_sites_destroy(app->sites);
     if (app->vault)
         vault_destroy(app->vault);

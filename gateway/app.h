@@ -8,7 +8,10 @@
 #include "gateway/auth/auth.h"
 #include "gateway/config/config.h"
 #include "gateway/obs/metrics.h"
+#include "gateway/schedule.h"
 #include "gateway/store/store.h"
+#include "gateway/vault/export.h"
+#include "gateway/vault/full.h"
 #include "gateway/vault/keys.h"
 #include "pool/pool.h"
 
@@ -39,6 +42,8 @@ struct gw_app {
     struct store *store;
     struct pool *pool;
     struct vault *vault;
+    struct vault_transfers *transfers; /* exports, imports, backups */
+    struct backup_rules backups;
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;
@@ -52,7 +57,12 @@ struct gw_app {
     unsigned loops_started;
     int64_t started_wall_s;
     atomic_bool draining; /* readiness goes down first */
+    bool awaiting;        /* no security domain yet: `domain` is a random one that nothing uses */
+    char lost_domain[2 * KC_DOMAIN_CHECK_LEN + 1]; /* awaiting: the store's, whose key is missing */
+    atomic_bool closed;  /* another security domain takes its place: nothing is read or written */
+    atomic_bool restart; /* gw_app_restart */
     struct gw_beat beats[GW_MAX_LOOPS];
+    struct gw_schedule schedule;
 };
 
 /** Builds everything in order. On failure `error` has a sentence and nothing is left behind. Takes
@@ -67,6 +77,8 @@ void gw_app_run(struct gw_app *app);
  *  is applied, what needs a restart is named in the log and the status; a file that is not valid
  * changes nothing. Main thread. */
 void gw_app_reload(struct gw_app *app);
+/** Has gw_app_run end as by SIGTERM; the caller of it then starts the program anew. Any thread. */
+void gw_app_restart(struct gw_app *app);
 /** Any thread. */
 void gw_app_reload_state(struct gw_app *app, struct gw_reload_state *out);
 

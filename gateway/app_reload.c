@@ -210,6 +210,8 @@ static struct gw_config *read_config(struct gw_app *app, char *error, size_t err
     if (gw_config_load(&fresh, app->config->path, error, error_len) != KW_OK)
         gw_log(GW_LOG_ERROR, "the configuration on disk is not valid; the running one stays",
                "error", error, NULL);
+    else
+        gw_config_scopes(fresh, app->config); /* its own vaults count from the next start */
     return fresh;
 }
 
@@ -233,6 +235,7 @@ static void reload(struct gw_app *app)
     else if (!error[0] && !tokens)
         snprintf(error, sizeof error, "tokens were not reloaded; see the log");
     keep_state(app, fresh ? restart.text : NULL, error);
+    gw_metrics_reload(app->metrics, !error[0], app->reload.restart[0] != '\0');
     gw_config_free(fresh);
     gw_log(GW_LOG_INFO, "reload done", NULL);
 }
@@ -253,7 +256,10 @@ static int load_for(struct gw_app *app, struct gw_config **fresh, char *text, si
         snprintf(text, len, "serve --dev has no configuration file, and no members");
         return 409;
     }
-    return gw_config_load(fresh, app->config->path, text, len) == KW_OK ? 0 : 409;
+    if (gw_config_load(fresh, app->config->path, text, len) != KW_OK)
+        return 409;
+    gw_config_scopes(*fresh, app->config);
+    return 0;
 }
 
 static int add(struct gw_app *app, const char *name, char *text, size_t len)
@@ -309,9 +315,11 @@ static int drop(struct gw_app *app, const char *name, bool force, char *text, si
         snprintf(text, len, "no member is called \"%s\"", name);
         return 404;
     case KW_E_FORBIDDEN:
-        snprintf(text, len,
-                 "it is the last member that serves: without it every operation of an HSM key is "
-                 "refused. With --force it leaves all the same");
+        snprintf(
+            text, len,
+            "it is the last member that serves, or the last HSM: without it operations of HSM "
+            "keys are refused, or no key can be made and keys that live on its token alone are "
+            "out of service. With --force it leaves all the same");
         return 409;
     default:
         snprintf(text, len, "a core member leaves with a restart only");

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "crypto/base/clock.h"
 #include "gateway/app.h"
@@ -49,7 +50,10 @@ bool gw_app_loops_alive(const struct gw_app *app)
 
 static void drain(struct gw_app *app)
 {
-    gw_notify("STOPPING=1");
+    if (atomic_load(&app->restart))
+        gw_notify_reloading();
+    else
+        gw_notify("STOPPING=1");
     gw_log_n(GW_LOG_INFO, "draining", "grace_ms", gw_app_limits(app)->drain_ms, NULL);
     atomic_store(&app->draining, true);
     for (unsigned i = 0; i < app->loop_count; i++)
@@ -66,6 +70,12 @@ static void drain(struct gw_app *app)
         gw_loop_join(app->loops[i]);
 }
 
+void gw_app_restart(struct gw_app *app)
+{
+    atomic_store(&app->restart, true);
+    kill(getpid(), SIGHUP); /* wakes the main thread */
+}
+
 void gw_app_run(struct gw_app *app)
 {
     uint64_t watchdog_us = 0;
@@ -79,7 +89,7 @@ void gw_app_run(struct gw_app *app)
     sigaddset(&set, SIGHUP);
     for (;;) {
         int sig = sigtimedwait(&set, NULL, &tick);
-        if (sig == SIGTERM || sig == SIGINT)
+        if (sig == SIGTERM || sig == SIGINT || atomic_load(&app->restart))
             break;
         if (sig == SIGHUP) {
             gw_notify_reloading();
@@ -87,6 +97,7 @@ void gw_app_run(struct gw_app *app)
             gw_notify("READY=1");
         }
         ask_loops(app);
+        gw_schedule_tick(app);
         if (watched && gw_app_loops_alive(app))
             gw_notify("WATCHDOG=1");
     }

@@ -1,12 +1,15 @@
 #include "gateway/process.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "crypto/base/clock.h"
 #include "gateway/obs/log.h"
@@ -51,4 +54,22 @@ void gw_notify_reloading(void)
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, kw_now_ns() / 1000);
     sd_notify(0, state);
+}
+
+void gw_process_again(void)
+{
+    enum { MAX_ARGS = 64 };
+    static char line[65536];
+    char *args[MAX_ARGS + 1];
+    size_t count = 0;
+    FILE *stream = fopen("/proc/self/cmdline", "re");
+    size_t len = stream ? fread(line, 1, sizeof line - 1, stream) : 0;
+    if (stream)
+        fclose(stream);
+    for (size_t at = 0; at < len && count < MAX_ARGS; at += strlen(line + at) + 1)
+        args[count++] = line + at;
+    args[count] = NULL;
+    if (count > 0)
+        execv("/proc/self/exe", args);
+    gw_log(GW_LOG_ERROR, "the program cannot be started anew", "error", strerror(errno), NULL);
 }

@@ -13,3 +13,7 @@ void gw_process_harden(void);
 void gw_notify(const char *state);
 /** RELOADING=1 with the monotonic stamp that Type=notify-reload asks for. */
 void gw_notify_reloading(void);
+
+/** The same program with the same arguments in the place of this one: same process id, same
+ * standard output. Every other descriptor must be closed on exec. Comes back only when it fails. */
+void gw_process_again(void);

@@ -145,9 +145,8 @@ kw_status pool_member_remove(struct pool *pool, const char *name, enum pool_remo
         status = KW_E_NOT_FOUND;
     } else if (is_core(&(member != NULL ? member : heir)->config)) {
         status = KW_E_UNSUPPORTED;
-    } else if (how != POOL_REMOVE_FORCED && member != NULL && pool_other_member(member) == NULL &&
-               pool_member_accepts(member)) {
-        status = KW_E_FORBIDDEN; /* it is the last one that serves */
+    } else if (how != POOL_REMOVE_FORCED && member != NULL && !pool_slot_can_spare(member)) {
+        status = KW_E_FORBIDDEN;
     }
     if (status == KW_E_FORBIDDEN && how == POOL_REMOVE_WHEN_SAFE) {
         atomic_store(&member->leaves_when_safe, true);

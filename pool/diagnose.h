@@ -33,6 +33,7 @@ struct pool_diagnosis {
     struct pool_finding findings[POOL_FINDINGS_MAX];
     size_t count;
     char serial[17]; /* of the token that was found, or "" */
+    char token[128]; /* what tells that token from others: maker, model, serial, label; or "" */
 };
 
 struct pool_diagnose_options {
@@ -47,3 +48,8 @@ struct pool_diagnose_options {
  *  same guard as the gateway's. */
 void pool_diagnose(struct pool_diagnosis *out, const struct pool_member_config *member,
                    const struct pool_diagnose_options *options);
+
+/** The same for a remote member: dns, tcp, tls, certificate, token. Nothing is sent beyond the TLS
+ *  handshake. `member` has a url and a token_file. */
+void pool_diagnose_remote(struct pool_diagnosis *out, const struct pool_member_config *member,
+                          const struct pool_diagnose_options *options);

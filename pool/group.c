@@ -1,6 +1,5 @@
 #include "pool/group.h"
 
-#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,144 +9,19 @@
 #include "pool/check.h"
 #include "pool/hedge.h"
 #include "pool/key.h"
+#include "pool/limit.h"
+#include "pool/line.h"
 #include "pool/member_state.h"
+#include "pool/outlier.h"
 #include "pool/shape.h"
 #include "pool/slot.h"
 #include "pool/stats.h"
 
 #define ATTEMPTS_MAX   3
 #define ERRORS_TO_DOWN 3
-#define EXPLORE_ONE_IN 256
 /* five uncharged failures in a row, or more than one in five for a while, make a member suspect */
 #define REFUSAL_WEIGHT      4
 #define REFUSALS_TO_SUSPECT 20
-
-/* ---- choice
- * ---------------------------------------------------------------------------------------
- * By rank: active members that are well before standby members that are well, before suspect ones
- * of either role, because a late member is still better than no answer; among those, the lower
- * number of priority first. Inside the first rank that has anyone, two different members are drawn
- * and the one with less expected work takes the operation: the work queued there plus this
- * operation, over what the member does in parallel, over its slow-start weight. Two draws keep
- * several loops that decide at the same time from all picking the same member. */
-
-static uint64_t draw(struct pool_port *port)
-{
-    uint64_t x = port->random; /* xorshift64 */
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    port->random = x;
-    return x * 0x2545f4914f6cdd1du >> 16;
-}
-
-static unsigned parallel(const struct pool_member *member)
-{
-    return member->config.sessions * member->config.hosts;
-}
-
-static uint32_t cost_on(const struct pool_member *member, const struct pool_op *op)
-{
-    if (op->shape != KC_SHAPE_COUNT) {
-        uint32_t seen = atomic_load_explicit(&member->service_ns[op->shape], memory_order_relaxed);
-        if (seen != 0) {
-            return seen;
-        }
-    }
-    return pool_op_cost_ns(op);
-}
-
-static double score(const struct pool_member *member, const struct pool_op *op, int64_t now_ns)
-{
-    int64_t load = atomic_load_explicit(&member->load_ns, memory_order_relaxed);
-    double work = (double)(load > 0 ? load : 0) + cost_on(member, op);
-    return work / parallel(member) / pool_member_weight(member, now_ns);
-}
-
-double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
-                              const struct pool_op *op)
-{
-    double cost = cost_on(member, op), expected = score(member, op, port->now_ns);
-    return expected > cost ? expected : cost;
-}
-
-static struct pool_member *nth_of(struct pool *pool, uint64_t mask, unsigned n)
-{
-    while (n-- > 0) {
-        mask &= mask - 1;
-    }
-    return &pool->members[__builtin_ctzll(mask)];
-}
-
-static struct pool_member *choose_in(struct pool_port *port, const struct pool_op *op,
-                                     uint64_t mask)
-{
-    unsigned n = (unsigned)__builtin_popcountll(mask);
-    uint64_t bits = draw(port);
-    unsigned i = (unsigned)(bits % n);
-    struct pool_member *a = nth_of(port->pool, mask, i);
-    if (n == 1) {
-        return a;
-    }
-    struct pool_member *b =
-        nth_of(port->pool, mask, (i + 1 + (unsigned)((bits >> 8) % (n - 1))) % n);
-    if ((bits >> 32) % EXPLORE_ONE_IN == 0) {
-        /* so that a member that once was slow is measured again, however quiet the group is */
-        return a;
-    }
-    return score(b, op, port->now_ns) < score(a, op, port->now_ns) ? b : a;
-}
-
-/* The lower, the sooner. */
-static unsigned rank_of(const struct pool_member *member)
-{
-    unsigned tier = 2u * (pool_member_health(member) == POOL_HEALTH_SUSPECT) +
-                    (pool_member_role(member) == POOL_ROLE_STANDBY);
-    return tier << 16 | atomic_load_explicit(&member->priority, memory_order_relaxed);
-}
-
-/* Ports that a member is not attached to do not look at it at all: its slot may be empty. */
-static bool is_candidate(const struct pool_port *port, const struct pool_op *op, unsigned i)
-{
-    const struct pool_member *member = &port->pool->members[i];
-    return port->attached[i] && pool_member_accepts(member) && (op->tried >> i & 1) == 0 &&
-           (member->type->now == NULL || member->type->now(member, op));
-}
-
-struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
-                                      kw_status *why)
-{
-    struct pool *pool = port->pool;
-    int64_t most = (int64_t)pool_config(pool)->queue_max;
-    uint64_t best = 0;
-    unsigned best_rank = UINT_MAX;
-    bool unable = false, full = false;
-    for (unsigned i = 0; i < pool->member_count; i++) {
-        struct pool_member *member = &pool->members[i];
-        if (!is_candidate(port, op, i)) {
-            continue;
-        }
-        if (member->type->can != NULL && !member->type->can(member, op)) {
-            unable = true;
-            continue;
-        }
-        if (atomic_load_explicit(&member->in_flight, memory_order_relaxed) >= most) {
-            full = true;
-            continue;
-        }
-        unsigned rank = rank_of(member);
-        if (rank < best_rank) {
-            best_rank = rank;
-            best = 0;
-        }
-        best |= rank == best_rank ? (uint64_t)1 << i : 0;
-    }
-    if (best != 0) {
-        return choose_in(port, op, best);
-    }
-    *why = full ? KW_E_BUSY : unable ? KW_E_UNSUPPORTED : KW_E_UNAVAILABLE;
-    return NULL;
-}
 
 /* ---- one attempt
  * ---------------------------------------------------------------------------------- */
@@ -159,9 +33,10 @@ void pool_group_assign(struct pool_op *op, struct pool_member *member)
     op->tried |= (uint64_t)1 << member->index;
     op->attempts++;
     op->sent_ns = kw_now_ns();
+    port->placed[member->index]++;
     atomic_fetch_add_explicit(&member->in_flight, 1, memory_order_relaxed);
     if (member != pool_core(port->pool)) { /* nobody chooses the implicit core by its load */
-        op->expected_ns = cost_on(member, op);
+        op->expected_ns = pool_choice_cost_ns(member, op);
         op->ahead_ns =
             atomic_fetch_add_explicit(&member->load_ns, op->expected_ns, memory_order_relaxed);
     }
@@ -181,7 +56,8 @@ static void observe(struct pool_member *member, const struct pool_op *op)
     }
     double took = (double)(op->port->now_ns - op->sent_ns);
     double cost = op->expected_ns;
-    double queued = ((double)(op->ahead_ns > 0 ? op->ahead_ns : 0) + cost) / parallel(member);
+    double queued =
+        ((double)(op->ahead_ns > 0 ? op->ahead_ns : 0) + cost) / pool_choice_parallel(member);
     double expected = queued > cost ? queued : cost;
     double ratio = took / expected;
     ratio = ratio < 0.125 ? 0.125 : ratio > 8 ? 8 : ratio;
@@ -200,10 +76,19 @@ void pool_member_unload(struct pool_member *member, uint32_t expected_ns)
     }
 }
 
+static void uncharge(struct pool_op *op)
+{
+    if (op->flags & POOL_OP_CHARGED) {
+        pool_budget_give(&op->port->pool->budget_out);
+        op->flags &= (uint8_t)~POOL_OP_CHARGED;
+    }
+}
+
 /* The attempt is over, whatever came of it: take it off the member's account. */
 static void settle(struct pool_member *member, struct pool_op *op, bool done, bool runs_on)
 {
     pool_hedge_unwatch(op, done);
+    op->port->placed[member->index]--;
     if (!runs_on) {
         pool_member_unload(member, op->expected_ns);
     }
@@ -212,12 +97,12 @@ static void settle(struct pool_member *member, struct pool_op *op, bool done, bo
         if (done || op->port->now_ns - op->sent_ns > (int64_t)op->expected_ns) {
             observe(member, op);
         }
+        if (done) {
+            pool_limit_learn(member, op);
+        }
         op->expected_ns = 0;
     }
-    if (op->flags & POOL_OP_CHARGED) {
-        pool_budget_give(&op->port->pool->budget_out);
-        op->flags &= (uint8_t)~POOL_OP_CHARGED;
-    }
+    uncharge(op);
 }
 
 void pool_group_abandon(struct pool_op *op)
@@ -261,7 +146,7 @@ static bool budget_allows(struct pool_op *op, const struct pool_member *from,
     /* A member that is out of the group, or suspect beside one that is well, is not asked again:
      * what it gave back moves on, however much it was. The budget holds back repeated attempts
      * inside a group that stays as it is. */
-    if (!pool_member_accepts(from) || (is_suspect(from) && !is_suspect(next))) {
+    if (!pool_member_accepts(from) || (is_suspect(from) && next != NULL && !is_suspect(next))) {
         return true;
     }
     int64_t active = 0;
@@ -289,9 +174,10 @@ static void announce_failover(struct pool_op *op, struct pool_member *from, cons
     pool_emit(pool, &event);
 }
 
-/* Who may take over; NULL with the status the operation ends with. A GENERATE may be repeated like
- * a signature: the key that the lost attempt may have made is a session object of its host, it dies
- * with its session, and nothing is stored or promised before an answer arrives. */
+/* Who may take over; NULL with the status the operation ends with, KW_E_BUSY: it waits in line. A
+ * GENERATE may be repeated like a signature: the key that the lost attempt may have made is a
+ * session object of its host, it dies with its session, and nothing is stored or promised before an
+ * answer arrives. */
 static struct pool_member *successor(struct pool_op *op, const struct pool_member *from,
                                      enum pool_verdict verdict, kw_status *why)
 {
@@ -309,7 +195,7 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
         return NULL;
     }
     struct pool_member *next = pool_group_choose(port, op, why);
-    if (next == NULL) {
+    if (next == NULL && *why != KW_E_BUSY) {
         if (verdict == POOL_VERDICT_UNSUPPORTED && *why == KW_E_UNAVAILABLE) {
             *why = KW_E_UNSUPPORTED;
         } else if (verdict != POOL_VERDICT_UNSUPPORTED && *why == KW_E_UNSUPPORTED) {
@@ -324,6 +210,19 @@ static struct pool_member *successor(struct pool_op *op, const struct pool_membe
     return next;
 }
 
+/* No member takes it: that is the end, but random bytes the core has as well. */
+static void end_or_core(struct pool_op *op, kw_status why)
+{
+    if (op->lane.kind != KW_KIND_RANDOM || why == KW_E_DEADLINE || op->port->closing) {
+        pool_group_finish(op, why);
+        return;
+    }
+    if (op->state != POOL_OP_ACCEPTED) {
+        pool_op_set_state(op, POOL_OP_ACCEPTED);
+    }
+    pool_group_assign(op, pool_core(op->port->pool));
+}
+
 static void redirect(struct pool_op *op, struct pool_member *from, enum pool_verdict verdict,
                      const char *reason)
 {
@@ -333,12 +232,8 @@ static void redirect(struct pool_op *op, struct pool_member *from, enum pool_ver
     }
     kw_status why = KW_E_UNAVAILABLE;
     struct pool_member *next = successor(op, from, verdict, &why);
-    if (next == NULL && op->lane.kind == KW_KIND_RANDOM && why != KW_E_DEADLINE &&
-        !op->port->closing) {
-        next = pool_core(op->port->pool);
-    }
-    if (next == NULL) {
-        pool_group_finish(op, why);
+    if (next == NULL && why != KW_E_BUSY) {
+        end_or_core(op, why);
         return;
     }
     atomic_fetch_add_explicit(&op->port->pool->retries, 1, memory_order_relaxed);
@@ -348,7 +243,17 @@ static void redirect(struct pool_op *op, struct pool_member *from, enum pool_ver
         announce_failover(op, from, reason);
     }
     pool_op_set_state(op, POOL_OP_ACCEPTED);
-    pool_group_assign(op, next);
+    if (next != NULL) {
+        pool_group_assign(op, next);
+    } else {
+        pool_line_push(op->port, op);
+    }
+}
+
+void pool_group_unplaced(struct pool_op *op, kw_status why)
+{
+    uncharge(op);
+    end_or_core(op, why);
 }
 
 void pool_group_retry(struct pool_op *op, struct pool_member *from)
@@ -362,6 +267,9 @@ void pool_group_retry(struct pool_op *op, struct pool_member *from)
 static void succeed(struct pool_op *op, struct pool_member *member)
 {
     pool_stats_attempt(op, false);
+    if (op->lane.status == KW_OK && member != pool_core(op->port->pool)) {
+        pool_outlier_answered(member, op);
+    }
     if (atomic_load_explicit(&member->errors_in_row, memory_order_relaxed) != 0) {
         atomic_store_explicit(&member->errors_in_row, 0, memory_order_relaxed);
     }
@@ -389,11 +297,32 @@ static void refused(struct pool_member *member, const char *reason)
     }
 }
 
+static void failed(struct pool_member *member, const char *reason)
+{
+    if (atomic_fetch_add_explicit(&member->errors_in_row, 1, memory_order_relaxed) + 1 >=
+        ERRORS_TO_DOWN) {
+        pool_member_transition(member, POOL_EV_ERROR, reason);
+    }
+}
+
 static void answered_wrong(struct pool_op *op, struct pool_member *member, const char *reason)
 {
+    if (op->trial) {
+        forget_result(op);
+        pool_group_finish(op, KW_E_INTEGRITY);
+        return;
+    }
     pool_stats_attempt(op, true);
     atomic_fetch_add_explicit(&op->port->pool->wrong_answers, 1, memory_order_relaxed);
-    pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
+    if (op->key != NULL && pool_key_is_resident(op->key)) {
+        /* more likely another key under the same id than a member that computes wrongly: this key
+         * is not asked of it again, and only a row of such answers takes all others from it */
+        pool_key_lacked(op->key, member,
+                        "its answer did not verify: another key under the same id");
+        failed(member, reason);
+    } else {
+        pool_member_transition(member, POOL_EV_WRONG_ANSWER, reason);
+    }
     struct pool_event event = {
         .type = POOL_EVENT_WRONG_ANSWER,
         .member = member->config.name,
@@ -407,6 +336,9 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
                     const char *reason)
 {
     settle(member, op, verdict == POOL_VERDICT_DONE, false);
+    if (verdict == POOL_VERDICT_OTHER || verdict == POOL_VERDICT_OTHER_FREE) {
+        op->failed_on |= (uint64_t)1 << member->index;
+    }
     switch (verdict) {
     case POOL_VERDICT_DONE:
         if (op->lane.status == KW_OK && pool_check_wanted(op, member)) {
@@ -418,10 +350,7 @@ void pool_op_return(struct pool_member *member, struct pool_op *op, enum pool_ve
         return;
     case POOL_VERDICT_OTHER:
         pool_stats_attempt(op, true);
-        if (atomic_fetch_add_explicit(&member->errors_in_row, 1, memory_order_relaxed) + 1 >=
-            ERRORS_TO_DOWN) {
-            pool_member_transition(member, POOL_EV_ERROR, reason);
-        }
+        failed(member, reason);
         break;
     case POOL_VERDICT_WRONG:
         answered_wrong(op, member, reason);
@@ -460,7 +389,13 @@ void pool_group_checked(struct pool_op *op, kw_status verdict)
  * configured. */
 static bool is_for_core(const struct pool *pool, const struct pool_op *op, bool public_op)
 {
-    if (public_op || pool_is_core_alone(pool)) {
+    if (public_op) {
+        return true;
+    }
+    if (op->key != NULL && pool_key_is_resident(op->key)) {
+        return false; /* a token has it, or nobody */
+    }
+    if (pool_is_core_alone(pool)) {
         return true;
     }
     switch (op->lane.kind) {
@@ -473,6 +408,7 @@ static bool is_for_core(const struct pool *pool, const struct pool_op *op, bool 
     }
 }
 
+/* Who takes it now; KW_OK and NULL: it waits in line. */
 static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op,
                       struct pool_member **out)
 {
@@ -481,15 +417,22 @@ static kw_status pick(struct pool_port *port, struct pool_op *op, bool public_op
     struct pool_member *core = pool_core(pool);
     if (!is_for_core(pool, op, public_op)) {
         *out = pool_group_choose(port, op, &why);
+        if (*out != NULL ? port->line.count > 0 : why == KW_E_BUSY) {
+            *out = NULL; /* others wait already */
+            return pool_line_admits(port, op) ? KW_OK : KW_E_BUSY;
+        }
         if (*out != NULL || op->lane.kind != KW_KIND_RANDOM) {
             return *out != NULL ? KW_OK : why;
         }
     }
     *out = core;
-    return atomic_load_explicit(&core->in_flight, memory_order_relaxed) <
-                   (int64_t)pool_config(pool)->queue_max
-               ? KW_OK
-               : KW_E_BUSY;
+    int64_t max = pool_config(pool)->queue_max;
+    int64_t busy = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
+    if (busy < max || (busy < 2 * max && pool_line_is_small(port, op))) {
+        return KW_OK;
+    }
+    op->retry_after_s = 1;
+    return KW_E_BUSY;
 }
 
 static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t excluded)
@@ -506,6 +449,8 @@ static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t exc
     op->flags = 0;
     op->hedge = NULL;
     op->expected_ns = 0;
+    op->retry_after_s = 0;
+    op->failed_on = 0;
     op->submitted_ns = kw_now_ns();
     port->now_ns = op->submitted_ns;
     bool public_op;
@@ -516,6 +461,7 @@ static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t exc
     }
     KW_TRY(pick(port, op, public_op, &member));
     port->in_flight++;
+    pool_line_enter(port, op);
     if (op->deadline_ns < port->deadline_ns) {
         port->deadline_ns = op->deadline_ns;
     }
@@ -524,7 +470,11 @@ static kw_status submit(struct pool_port *port, struct pool_op *op, uint64_t exc
         port->expire_ns = tick;
     }
     pool_op_set_state(op, POOL_OP_ACCEPTED);
-    pool_group_assign(op, member);
+    if (member != NULL) {
+        pool_group_assign(op, member);
+    } else {
+        pool_line_push(port, op);
+    }
     return KW_OK;
 }
 

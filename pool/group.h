@@ -1,7 +1,7 @@
 #pragma once
 /* The group: which member takes an operation, and what happens when an attempt ends. */
 
-#include "pool/port.h"
+#include "pool/choice.h"
 
 /** Gives an accepted op to `member`: load, state, the kind's submit. Port's thread. */
 void pool_group_assign(struct pool_op *op, struct pool_member *member);
@@ -17,14 +17,10 @@ void pool_group_checked(struct pool_op *op, kw_status verdict);
  *  failed. Port's thread. */
 void pool_group_retry(struct pool_op *op, struct pool_member *from);
 
+/** An operation that waited in line gets no member: random bytes come from the core, others end
+ * with `why`. Port's thread. */
+void pool_group_unplaced(struct pool_op *op, kw_status why);
+
 /** Takes an attempt that is under way from its member (a kind that can `abandon`). Port's thread.
  */
 void pool_group_abandon(struct pool_op *op);
-
-/** Expected time until `member` would have answered `op`, in ns, slow start included. */
-double pool_group_expected_ns(struct pool_port *port, const struct pool_member *member,
-                              const struct pool_op *op);
-
-/** Chooses among the members for `op`; NULL with the reason in `why`. Port's thread. */
-struct pool_member *pool_group_choose(struct pool_port *port, const struct pool_op *op,
-                                      kw_status *why);

@@ -1,5 +1,6 @@
 #include "pool/key.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ static bool same_public(const struct kc_public *a, const struct kc_public *b)
 /* The core's part of a key: the private half where the core may hold it, else the public half. */
 static kw_status open_core(struct pool_key *key, struct pool *pool, struct kw_span blob)
 {
-    bool may_open = !key->hsm || pool_is_core_alone(pool) || pool->core_opens_hsm;
+    bool may_open =
+        !key->hsm || ((pool_is_core_alone(pool) || pool->core_opens_hsm) && key->lacking == NULL);
     if (may_open && (blob.len > 0 || !key->hsm)) {
         KW_TRY(kc_blob_open(pool->domain, key->id, blob, key->hsm, &key->core));
         return same_public(kc_key_public(key->core), &key->pub) ? KW_OK : KW_E_INTEGRITY;
@@ -34,11 +36,16 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
                           const struct pool_key_desc *desc)
 {
     *out = NULL;
-    if (desc->blob.len > KC_BLOB_MAX) {
+    bool resident = desc->resident.len > 0;
+    if (desc->blob.len > KC_BLOB_MAX || desc->resident.len > POOL_RESIDENT_ID_MAX ||
+        (resident && (!desc->hsm || desc->blob.len > 0)) ||
+        (desc->check.len > 0 && (!resident || desc->check.len != POOL_RESIDENT_CHECK_LEN))) {
         return KW_E_INPUT;
     }
     /* software blobs are opened here and not needed again */
-    size_t keep = desc->hsm ? desc->blob.len : 0;
+    size_t keep = resident    ? POOL_RESIDENT_CHECK_LEN + desc->resident.len
+                  : desc->hsm ? desc->blob.len
+                              : 0;
     struct pool_key *key = calloc(1, sizeof *key + keep);
     if (key == NULL) {
         return KW_E_NOMEM;
@@ -47,13 +54,24 @@ kw_status pool_key_create(struct pool_key **out, struct pool *pool,
     atomic_init(&key->sent, false);
     key->pool = pool;
     key->hsm = desc->hsm;
+    key->scope = (uint8_t)(desc->scope <= POOL_SCOPE_MAX ? desc->scope : 0);
     memcpy(key->id, desc->id, sizeof key->id);
     key->pub = desc->pub;
     key->blob_len = keep;
-    if (keep > 0) {
+    kw_status status = KW_OK;
+    if (resident) {
+        size_t head = desc->check.len > 0 ? desc->check.len : 1;
+        key->blob[0] = POOL_REFERENCE;
+        if (desc->check.len > 0) {
+            memcpy(key->blob, desc->check.data, head);
+        }
+        memcpy(key->blob + head, desc->resident.data, desc->resident.len);
+        key->blob_len = head + desc->resident.len;
+        key->lacking = calloc(POOL_MAX_MEMBERS, sizeof *key->lacking);
+        status = key->lacking == NULL ? KW_E_NOMEM : KW_OK;
+    } else if (keep > 0) {
         memcpy(key->blob, desc->blob.data, keep);
     }
-    kw_status status = KW_OK;
     if (desc->name != NULL && (key->name = strdup(desc->name)) == NULL) {
         status = KW_E_NOMEM;
     }
@@ -84,6 +102,7 @@ void pool_key_unref(struct pool_key *key)
     }
     kc_key_unref(key->core);
     free(key->name);
+    free(key->lacking);
     free(key);
 }
 
@@ -110,6 +129,43 @@ bool pool_key_is_hsm(const struct pool_key *key)
 struct kw_span pool_key_blob(const struct pool_key *key)
 {
     return kw_span_of(key->blob, key->blob_len);
+}
+
+bool pool_key_is_resident(const struct pool_key *key)
+{
+    return key->lacking != NULL;
+}
+
+bool pool_key_lacks(const struct pool_key *key, const struct pool_member *member)
+{
+    if (key->lacking == NULL || member->index >= POOL_MAX_MEMBERS) {
+        return false;
+    }
+    uint32_t known = atomic_load_explicit(&key->lacking[member->index], memory_order_relaxed);
+    return known != 0 && known == atomic_load_explicit(&member->holdings, memory_order_relaxed);
+}
+
+void pool_key_lacked(struct pool_key *key, struct pool_member *member, const char *why)
+{
+    if (key->lacking == NULL || member->index >= POOL_MAX_MEMBERS) {
+        return;
+    }
+    uint32_t now = atomic_load_explicit(&member->holdings, memory_order_relaxed);
+    if (atomic_exchange_explicit(&key->lacking[member->index], now, memory_order_relaxed) == now) {
+        return;
+    }
+    char text[256];
+    snprintf(text, sizeof text, "%s: %s", key->name != NULL ? key->name : "a key", why);
+    struct pool_event event = {
+        .type = POOL_EVENT_KEY_LACKING, .member = member->config.name, .reason = text};
+    pool_emit(key->pool, &event);
+}
+
+void pool_member_read_anew(struct pool_member *member)
+{
+    static _Atomic uint32_t last;
+    uint32_t next = atomic_fetch_add(&last, 1) + 1;
+    atomic_store(&member->holdings, next != 0 ? next : atomic_fetch_add(&last, 1) + 1);
 }
 
 void pool_key_mark_sent(struct pool_key *key)

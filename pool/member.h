@@ -67,6 +67,10 @@ enum pool_verdict {
 
 struct pool_member_type {
     const char *kind;
+    /** Attempts that a member of this kind may have under way for each of its sessions: never fewer
+     * than `depth_min`, and up to `depth_max` while its latency allows (pool/limit.h). 0: no such
+     * limit. */
+    unsigned depth_min, depth_max;
     /** Supervisor or creating thread: make and free the member's own state (`member->impl`). */
     kw_status (*create)(struct pool_member *member, const struct pool_member_config *config);
     void (*destroy)(struct pool_member *member);
@@ -107,8 +111,32 @@ struct pool_member_type {
     /** Any thread: the kind's part of an operator's word, before the pool's own. KW_E_CONFLICT: it
      *  has no meaning in the state that the member is in. May be NULL. */
     kw_status (*command)(struct pool_member *member, enum pool_command command);
+    /** Any thread: begins to read what keys are there. The kind calls pool_inventory_* for what it
+     *  finds, on one thread, and pool_inventory_end once, from the supervisor. False: there is
+     *  nothing to read. NULL: never. */
+    bool (*inventory)(struct pool_member *member, struct pool_inventory *inventory);
     /** Any thread: fill the kind's own part of the statistics. May be NULL. */
     void (*stats)(struct pool_member *member, struct pool_member_stats *out);
+};
+
+/** How many attempts a member may have under way; changed in pool/limit.c alone. */
+struct pool_limit {
+    uint32_t least, most; /* 0: not limited */
+    _Atomic uint32_t now;
+    _Atomic uint32_t
+        unloaded_ns[KC_SHAPE_COUNT];   /* time of an answer while little is under way; 0: unknown */
+    _Atomic uint32_t samples, pressed; /* of this window: answers, those given at the limit */
+    _Atomic uint64_t stretch_sum;      /* time of an answer over the unloaded one, in 1/256 */
+};
+
+/** How a member does beside the others (pool/outlier.h). */
+struct pool_outlier {
+    _Atomic uint32_t answered, failed; /* of this window */
+    _Atomic int64_t until_ns;          /* it is asked last until then; 0: never was */
+    _Atomic uint64_t ejections;
+    /* of whoever looks at the window */
+    unsigned in_row, windows_late;
+    bool told;
 };
 
 struct pool_member {
@@ -125,10 +153,15 @@ struct pool_member {
     _Atomic unsigned attached; /* ports that have a link to it, or are about to have one */
     _Atomic int64_t load_ns;   /* expected work outstanding */
     _Atomic int64_t in_flight;
+    struct pool_limit limit;
+    struct pool_outlier outlier;
     _Atomic uint32_t service_ns[KC_SHAPE_COUNT]; /* moving average of service time, 0: unknown */
     _Atomic uint32_t errors_in_row;
     _Atomic uint32_t refusals;   /* uncharged failures, weighed against successes (pool/group.c) */
     _Atomic int64_t up_since_ns; /* slow start counts from here */
+    /* which reading of the keys on it counts; another number, new in this process, after each start
+     * and each sync; 0: none yet */
+    _Atomic uint32_t holdings;
 
     /* pool/slot.c and pool/change.c */
     struct pool_member_config wanted;             /* as last asked for; under the change lock */
@@ -219,6 +252,10 @@ bool pool_member_parked(const struct pool_member *member);
 void pool_member_note(struct pool_member *member, const char *why);
 /** Name of a member that takes work, other than this one; NULL when there is none. Any thread. */
 const char *pool_other_member(const struct pool_member *member);
+/** The next member of the same kind after `after` (NULL: from the first), heirs as well; NULL at
+ * the end. Supervisor thread. */
+struct pool_member *pool_next_of_kind(const struct pool_member *member,
+                                      const struct pool_member *after);
 /** It leaves, and no port has anything with it any more. Any thread. */
 bool pool_slot_detached(const struct pool_member *member);
 
@@ -228,6 +265,23 @@ const char *pool_key_name(const struct pool_key *key);
 const uint8_t *pool_key_id(const struct pool_key *key);
 bool pool_key_is_hsm(const struct pool_key *key);
 struct kw_span pool_key_blob(const struct pool_key *key);
+bool pool_key_is_resident(const struct pool_key *key);
+/** The member has not got this resident key, or another one under its id: it is not asked again for
+ *  it before its keys are read anew. Tells the observer. Any thread. */
+void pool_key_lacked(struct pool_key *key, struct pool_member *member, const char *why);
+/** Any thread; false for keys that are not resident. */
+bool pool_key_lacks(const struct pool_key *key, const struct pool_member *member);
+/** What was known of resident keys that the member lacks is forgotten. Any thread. */
+void pool_member_read_anew(struct pool_member *member);
+/* what a kind puts into an inventory (pool/inventory.c) */
+/** False: memory is short, or there are too many. */
+bool pool_inventory_put_key(struct pool_inventory *inventory, const struct pool_found_key *key);
+bool pool_inventory_put_loaded(struct pool_inventory *inventory, const struct pool_member *member,
+                               struct kw_span ids);
+/** `why` NULL: all there is was read. */
+void pool_inventory_end(struct pool_inventory *inventory, const struct pool_member *member,
+                        const char *why);
+bool pool_inventory_wants_tokens(const struct pool_inventory *inventory);
 /** The key goes to a member now: when it goes here, members are told to forget it. Any thread. */
 void pool_key_mark_sent(struct pool_key *key);
 /** The core's view of a key: the opened software key, or the public half of an HSM key; borrowed.

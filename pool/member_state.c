@@ -456,9 +456,15 @@ static void sense_ready(const struct pool_member *member, int64_t now_ns, char *
     enum pool_health health = pool_member_health(member);
     const char *role = pool_role_name(pool_member_role(member));
     switch (health) {
-    case POOL_HEALTH_UP:
-        snprintf(out, cap, "%s", role);
+    case POOL_HEALTH_UP: {
+        unsigned priority = atomic_load_explicit(&member->priority, memory_order_relaxed);
+        char place[24] = "";
+        if (priority > 1) {
+            snprintf(place, sizeof place, " (priority %u)", priority);
+        }
+        snprintf(out, cap, "%s%s", role, place);
         return;
+    }
     case POOL_HEALTH_WARMING:
         snprintf(out, cap, "%s (warming %u%%)", role,
                  pool_member_weight(member, now_ns) * 100 / 1024);

@@ -35,12 +35,17 @@ struct pool_op {
         enum kw_curve curve;
         unsigned bits;
         uint32_t exponent;
-        bool hsm; /* in a member of the group; false: by the core */
+        bool hsm;       /* in a member of the group; false: by the core */
+        unsigned scope; /* as in pool_key_desc */
         uint8_t key_id[KW_KEY_ID_LEN];
         struct pool_generated *out;
     } generate;
     int64_t deadline_ns; /* monotonic; KW_E_DEADLINE once it has passed */
+    uint64_t client;     /* whose it is, as a hash: clients that wait share members and workers
+                            equally by service time; those that give the same (0) are one */
     const char *via;     /* gateways the request came through (POOL_VIA_FIELD); NULL: none */
+    bool trial;          /* a wrong answer ends it with KW_E_INTEGRITY and is nobody's fault: to see
+                            whether a member's key is the one that is meant */
     uint64_t avoid;      /* members that must not take it: bits as in served_on; else 0 */
     pool_done_fn *on_done;
     void *owner; /* the caller's */
@@ -48,6 +53,9 @@ struct pool_op {
     /* --- results beside lane ---------------------------------------------------------------- */
     const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
     uint64_t served_on;    /* the same as the member's bit; 0 when none did */
+
+    unsigned
+        retry_after_s; /* with KW_E_BUSY, also of pool_submit: when what waits will be served */
 
     /* --- the pool's part: set by pool_submit, not to be touched by the caller, who gives `state`
      * as 0 (a zeroed op, or one that came back through on_done) ----------------------------------
@@ -64,6 +72,12 @@ struct pool_op {
     int64_t ahead_ns;            /* the member's load when this operation joined it */
     int64_t submitted_ns;
     int64_t sent_ns;
+    int64_t fair_tag;                        /* its turn, in virtual time (pool/fair.h) */
+    struct pool_op *fair_child;              /* in a queue by that order */
+    int64_t wait_ns;                         /* a quarter of what it may wait */
+    int64_t give_up_ns;                      /* waits for a member no longer than this */
+    uint32_t line_ns;                        /* expected work it added to the line */
+    uint64_t failed_on;                      /* bit per member whose attempt failed uncharged */
     uint64_t wire_id;                        /* id within a member's channel */
     void *member_data;                       /* the serving member's, while in flight */
     struct pool_hedge *hedge;                /* the second attempt beside this one, or NULL */

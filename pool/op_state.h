@@ -20,5 +20,7 @@ enum pool_op_state {
 #define POOL_OP_PARKED   32u /* its own attempt failed; the twin is still under way */
 #define POOL_OP_HELD     64u /* has its answer; the twin's check still reads the caller's buffers */
 
+#define POOL_OP_WAITED 128u /* long enough for members of the best rank: any other will do */
+
 /** Moves `op` to `next`; an edge that is not listed is a bug and aborts. Port's thread. */
 void pool_op_set_state(struct pool_op *op, enum pool_op_state next);

@@ -6,6 +6,7 @@
  * Nothing here blocks an event loop; start and stop may. */
 
 #include "pool/events.h"
+#include "pool/inventory.h"
 #include "pool/op.h"
 #include "pool/prove.h"
 
@@ -19,12 +20,15 @@ enum pool_role { POOL_ROLE_ACTIVE, POOL_ROLE_STANDBY };
 /** How tightly a member's host is confined; what each refuses is in pool/pkcs11/sandbox.h. */
 enum pool_sandbox { POOL_SANDBOX_DEFAULT, POOL_SANDBOX_STRICT, POOL_SANDBOX_OFF };
 
+#define POOL_PATHS_MAX 4096u
+
 /** How one member is reached. Strings are copied by pool_create. */
 struct pool_member_config {
     char name[POOL_NAME_MAX + 1];
     enum pool_member_kind kind;
     enum pool_role role;
     unsigned priority; /* 1 (as 0) first; a higher number serves while no lower one can */
+    uint64_t scopes;   /* bit per scope that it belongs to (pool_key_desc.scope) */
     /* core as a member of the group: only where the config says in plain words that it may open
      * HSM keys (`opens_hsm_keys: true`) */
     bool opens_hsm_keys;
@@ -44,6 +48,9 @@ struct pool_member_config {
     enum pool_sandbox sandbox;
     uint64_t memory_max;    /* bytes of a host's address space; 0: no limit */
     unsigned files_max;     /* descriptors of a host; 0: no limit of its own */
+    const char *paths;      /* what a host in POOL_SANDBOX_STRICT may read and write besides: whole
+                               paths, each ended by a zero byte; NULL: nothing */
+    size_t paths_len;       /* of all, with those bytes; at most POOL_PATHS_MAX */
     const char *probe_host; /* what must take TCP connections for the device to be reachable: name
                                or address; NULL: nothing to try */
     unsigned probe_port;
@@ -53,7 +60,7 @@ struct pool_config {
     const struct pool_member_config *members; /* none: the core alone serves, HSM keys included */
     size_t member_count;
     unsigned workers;         /* crypto worker threads of the core; 0: one per processor */
-    unsigned queue_max;       /* operations waiting per member; 0: 4096 */
+    unsigned queue_max;       /* operations waiting, for each member that serves; 0: 4096 */
     int64_t soft_deadline_ns; /* a member's answer is given up and failed over after; 0: 2 s */
     int64_t hard_deadline_ns; /* a silent host is killed after; 0: 20 s */
     bool hedge; /* send an operation to a second member after the group's 95th percentile */
@@ -81,11 +88,17 @@ void pool_destroy(struct pool *pool);
 /* --- keys ------------------------------------------------------------------------------------ */
 
 /** What the pool must know of a key. The pool copies it. */
+#define POOL_SCOPE_MAX 63
+
 struct pool_key_desc {
     uint8_t id[KW_KEY_ID_LEN]; /* the key version's id; becomes CKA_ID in members */
     bool hsm;                  /* RSA-HSM, EC-HSM, oct-HSM: the group's members; else the core */
     struct kc_public pub;
     struct kw_span blob;
+    struct kw_span resident; /* CKA_ID of a key that lives on the members' tokens, 1 to
+                                POOL_RESIDENT_ID_MAX bytes: `hsm` and no blob then; else empty */
+    struct kw_span check;    /* of a resident secret key: pool_agreement.check; else empty */
+    unsigned scope; /* 1 to POOL_SCOPE_MAX: only members of that scope serve it; 0: every member */
     const char *name; /* what remote members call it, its version being the id in hexadecimal;
                          NULL: no remote member serves it */
 };
@@ -150,8 +163,11 @@ struct pool_member_stats {
     bool serving;
     int32_t login_attempts_left; /* -1: unknown */
     uint64_t in_flight, queued;
-    uint64_t host_pid;  /* pkcs11: the first host's process id, 0 when none */
-    char endpoint[272]; /* remote: host and port; else empty */
+    uint64_t ejections;       /* times it was an outlier */
+    bool outlier;             /* it is one now: asked last */
+    uint64_t in_flight_limit; /* as much as it is given at once, by the latency measured */
+    uint64_t host_pid;        /* pkcs11: the first host's process id, 0 when none */
+    char endpoint[272];       /* remote: host and port; else empty */
     int64_t
         certificate_not_after; /* remote: end of its certificate, seconds since 1970; 0: unknown */
     char token_label[33], token_serial[17], manufacturer[33], model[17], firmware[16];
@@ -214,7 +230,7 @@ KW_MUST_CHECK kw_status pool_member_differs(struct pool *pool,
                                             enum pool_set *what);
 
 enum pool_remove {
-    POOL_REMOVE_IF_SAFE,   /* KW_E_FORBIDDEN when it is the last one that serves */
+    POOL_REMOVE_IF_SAFE, /* KW_E_FORBIDDEN when it is the last one, or the last HSM, that serves */
     POOL_REMOVE_WHEN_SAFE, /* then it waits for another one to serve */
     POOL_REMOVE_FORCED
 };

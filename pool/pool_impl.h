@@ -45,15 +45,20 @@ struct pool {
     struct core_engine *engine; /* of every core member */
 
     _Atomic int64_t budget_out; /* retries under way that took from the budget */
+    _Atomic int64_t outlier_ns; /* the end of the window in which members are compared */
+    _Atomic int64_t line_count, line_work_ns; /* operations that wait for a member, on all ports */
     _Atomic uint64_t failovers, retries, hedges, wrong_answers, unlisted_events;
 
     pthread_mutex_t state_lock; /* members' health word and texts */
 
     pthread_mutex_t ports_lock;
     struct pool_port *ports;
+    _Atomic unsigned port_count;
     struct pool_counters *retired; /* per member: what ports that are gone had counted */
 
     struct pool_supervisor *supervisor;
+
+    atomic_bool inventory; /* one is under way */
 };
 
 /** Any thread: members may drop this key. */

@@ -13,6 +13,8 @@
 #include "pool/check.h"
 #include "pool/group.h"
 #include "pool/hedge.h"
+#include "pool/line.h"
+#include "pool/outlier.h"
 #include "pool/slot.h"
 #include "pool/stats.h"
 
@@ -146,6 +148,7 @@ static struct pool_port *alloc_port(struct pool *pool)
     port->pool = pool;
     port->epoll_fd = port->event_fd = port->timer_fd = -1;
     port->armed_ns = port->expire_ns = port->deadline_ns = port->hedge_ns = INT64_MAX;
+    port->line_ns = INT64_MAX;
     port->now_ns = kw_now_ns();
     /* the choice needs spread, not secrecy */
     port->random = (uint64_t)port->now_ns * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)port;
@@ -178,6 +181,7 @@ kw_status pool_port_create(struct pool_port **out, struct pool *pool)
     pthread_mutex_lock(&pool->ports_lock);
     port->next = pool->ports;
     pool->ports = port;
+    atomic_fetch_add(&pool->port_count, 1);
     pthread_mutex_unlock(&pool->ports_lock);
     /* a member that came since the first look did not see this port listed */
     (void)!attach_all(port);
@@ -194,6 +198,7 @@ static void unlist(struct pool_port *port)
     for (struct pool_port **at = &pool->ports; *at != NULL; at = &(*at)->next) {
         if (*at == port) {
             *at = port->next;
+            atomic_fetch_sub(&pool->port_count, 1);
             break;
         }
     }
@@ -483,6 +488,7 @@ static void deliver(struct pool_port *port)
         op->port = NULL;
         pool_op_set_state(op, POOL_OP_IDLE);
         port->in_flight--;
+        pool_line_leave(port, op);
         op->on_done(op);
         op = next;
     }
@@ -500,10 +506,13 @@ void pool_port_run(struct pool_port *port)
     run_calls(port);
     expire_links(port);
     pool_hedge_run(port);
+    pool_outlier_run(port);
+    pool_line_run(port);
     for (unsigned round = 0;
          round < ROUNDS_PER_TURN && (port->dirty != 0 || port->done_first != NULL); round++) {
         flush_links(port);
         deliver(port);
+        pool_line_run(port);
     }
     if (port->dirty != 0 || port->done_first != NULL) {
         wake(port); /* the loop gets its turn before the rest */

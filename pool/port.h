@@ -3,6 +3,7 @@
  * atomic (posted, calls) and the counters, which others read. */
 
 #include "crypto/base/clock.h"
+#include "pool/fair.h"
 #include "pool/op_state.h"
 #include "pool/pool_impl.h"
 
@@ -29,6 +30,8 @@ struct pool_port_call {
     void *arg;
 };
 
+#define POOL_PORT_CLIENTS 256u
+
 struct pool_port {
     struct pool *pool;
     struct pool_port *next; /* pool's list */
@@ -52,6 +55,12 @@ struct pool_port {
     bool attached[POOL_MAX_MEMBERS + 1];
     struct pool_port_watch *watches;
     size_t watch_count, watch_cap;
+
+    struct pool_fair_clock line_clock; /* of those that wait for a member (pool/line.h) */
+    struct pool_fair_queue line;
+    int64_t line_ns;                       /* the first of them gives up */
+    uint32_t placed[POOL_MAX_MEMBERS + 1]; /* attempts of this port under way, per member */
+    uint32_t held[POOL_PORT_CLIENTS];      /* operations in flight, by client; some share a place */
 
     struct pool_counters *counters; /* per member */
     struct pool_check *checks_free;

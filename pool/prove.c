@@ -1,20 +1,34 @@
 #include "pool/prove.h"
 
 #include "crypto/base/secret.h"
+#include "pool/key.h"
 #include "pool/port.h"
 #include "pool/slot.h"
 
-/* No more than there are members that can make keys. */
-static unsigned copies(struct pool *pool)
+/* A member that runs and can make keys of the scope; a remote one cannot. */
+static bool makes(const struct pool_member *member, unsigned scope)
 {
-    unsigned makers = pool->makers, wanted = pool_config(pool)->min_copies;
+    return pool_slot_runs(member) && member->config.kind != POOL_MEMBER_REMOTE &&
+           (scope == 0 || (member->config.scopes >> scope & 1) != 0);
+}
+
+/* No more than there are members that can make keys. */
+static unsigned copies(struct pool *pool, unsigned scope)
+{
+    unsigned makers = 0, wanted = pool_config(pool)->min_copies;
+    if (scope == 0) {
+        makers = pool->makers;
+    }
+    for (unsigned i = 0; scope != 0 && i < pool->member_count; i++) {
+        makers += makes(&pool->members[i], scope);
+    }
     makers = makers > 0 ? makers : 1;
     return wanted < makers ? wanted : makers;
 }
 
 static unsigned wanted(struct pool *pool, const struct pool_key *key)
 {
-    return !pool_key_is_hsm(key) || pool_is_core_alone(pool) ? 0 : copies(pool);
+    return !pool_key_is_hsm(key) || pool_is_core_alone(pool) ? 0 : copies(pool, key->scope);
 }
 
 /* Remote members make no keys and hold none of the new ones. */
@@ -29,16 +43,16 @@ static uint64_t remotes(const struct pool *pool)
     return mask;
 }
 
-kw_status pool_copies_possible(struct pool *pool)
+kw_status pool_copies_possible(struct pool *pool, unsigned scope)
 {
     unsigned ready = 0;
     if (pool_is_core_alone(pool)) {
         return KW_OK;
     }
     for (unsigned i = 0; i < pool->member_count; i++) {
-        ready += (remotes(pool) >> i & 1) == 0 && pool_member_accepts(&pool->members[i]);
+        ready += makes(&pool->members[i], scope) && pool_member_accepts(&pool->members[i]);
     }
-    return ready >= copies(pool) ? KW_OK : KW_E_COPIES;
+    return ready >= copies(pool, scope) ? KW_OK : KW_E_COPIES;
 }
 
 static void finish(struct pool_proof *proof, kw_status status)

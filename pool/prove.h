@@ -32,7 +32,7 @@ struct pool_proof {
 
 /** KW_OK when enough members take work for a new HSM key to get its copies; KW_E_COPIES when not.
  *  To be asked before an HSM spends seconds on a key. Any thread. */
-KW_MUST_CHECK kw_status pool_copies_possible(struct pool *pool);
+KW_MUST_CHECK kw_status pool_copies_possible(struct pool *pool, unsigned scope);
 
 /** Uses the key on further members until `min_copies` have shown it. Software keys, and all keys of
  *  a pool without members, need none. Calls on_done once, perhaps before it returns. Port's thread;

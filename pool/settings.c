@@ -17,6 +17,19 @@ static char *copy_text(const char *text, kw_status *status)
     return copy;
 }
 
+static char *copy_bytes(const char *bytes, size_t len, kw_status *status)
+{
+    if (len == 0 || *status != KW_OK) {
+        return NULL;
+    }
+    char *copy = malloc(len);
+    if (copy == NULL) {
+        *status = KW_E_NOMEM;
+        return NULL;
+    }
+    return memcpy(copy, bytes, len);
+}
+
 static void free_text(const char **text)
 {
     free((char *)(uintptr_t)*text);
@@ -39,6 +52,7 @@ kw_status pool_member_config_copy(struct pool_member_config *kept,
     kept->token_file = copy_text(config->token_file, &status);
     kept->ca = copy_text(config->ca, &status);
     kept->probe_host = copy_text(config->probe_host, &status);
+    kept->paths = copy_bytes(config->paths, config->paths_len, &status);
     kept->sessions = config->sessions == 0 ? 8 : config->sessions;
     kept->hosts = config->hosts == 0 ? 1 : config->hosts;
     kept->loaded_keys = config->loaded_keys == 0 ? POOL_LOADED_KEYS : config->loaded_keys;
@@ -56,6 +70,7 @@ void pool_member_config_clear(struct pool_member_config *config)
     free_text(&config->token_file);
     free_text(&config->ca);
     free_text(&config->probe_host);
+    free_text(&config->paths);
 }
 
 static bool same(const char *a, const char *b)
@@ -71,7 +86,9 @@ enum pool_differs pool_member_config_differs(const struct pool_member_config *a,
         a->coalesce_off != b->coalesce_off || !same(a->module, b->module) ||
         !same(a->token_label, b->token_label) || !same(a->token_serial, b->token_serial) ||
         !same(a->url, b->url) || !same(a->ca, b->ca) || a->sandbox != b->sandbox ||
-        a->memory_max != b->memory_max || a->files_max != b->files_max) {
+        a->memory_max != b->memory_max || a->files_max != b->files_max ||
+        a->paths_len != b->paths_len ||
+        (a->paths_len > 0 && memcmp(a->paths, b->paths, a->paths_len) != 0)) {
         return POOL_DIFFERS;
     }
     bool in_place = a->role != b->role || a->priority != b->priority ||

@@ -6,6 +6,7 @@
 #include "crypto/base/clock.h"
 #include "pool/core/engine.h"
 #include "pool/kinds.h"
+#include "pool/limit.h"
 #include "pool/member_state.h"
 #include "pool/port.h"
 #include "pool/settings.h"
@@ -146,6 +147,7 @@ static kw_status prepare(struct pool *pool, struct pool_member *member,
     }
     atomic_store(&member->errors_in_row, 0);
     atomic_store(&member->refusals, 0);
+    atomic_store(&member->holdings, 0);
     atomic_store(&member->up_since_ns, 0);
     atomic_store(&member->attached, 0);
     atomic_store(&member->leaves_when_safe, false);
@@ -180,6 +182,9 @@ static kw_status make(struct pool *pool, struct pool_member *member,
         member->config.hosts = 1;
         pool->core_opens_hsm = pool->core_opens_hsm || config->opens_hsm_keys;
     }
+    pool_limit_init(member);
+    atomic_store(&member->outlier.until_ns, 0);
+    atomic_store(&member->outlier.ejections, 0);
     if (status == KW_OK && member->type->create != NULL) {
         status = member->type->create(member, &member->config);
     }
@@ -308,6 +313,36 @@ struct pool_member *pool_slot_find(struct pool *pool, const char *name, bool hei
     return NULL;
 }
 
+struct pool_member *pool_next_of_kind(const struct pool_member *member,
+                                      const struct pool_member *after)
+{
+    struct pool *pool = member->pool;
+    for (unsigned i = after == NULL ? 0 : after->index + 1; i < pool->member_count; i++) {
+        struct pool_member *next = &pool->members[i];
+        if (pool_slot_runs(next) && next->type == member->type) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
+bool pool_slot_can_spare(const struct pool_member *member)
+{
+    struct pool *pool = member->pool;
+    bool hsm = member->config.kind == POOL_MEMBER_PKCS11;
+    if (!pool_member_accepts(member)) {
+        return true;
+    }
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        const struct pool_member *other = &pool->members[i];
+        if (other != member && pool_member_accepts(other) &&
+            (!hsm || other->config.kind == POOL_MEMBER_PKCS11)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_well(const struct pool_member *member)
 {
     enum pool_health health = pool_member_health(member);
@@ -367,8 +402,7 @@ int64_t pool_slots_step(struct pool *pool, int64_t now_ns)
             break;
         case POOL_SLOT_MEMBER:
             take_settings(member);
-            if (atomic_load(&member->leaves_when_safe) &&
-                (!pool_member_accepts(member) || pool_other_member(member) != NULL)) {
+            if (atomic_load(&member->leaves_when_safe) && pool_slot_can_spare(member)) {
                 pool_slot_leave(member, true, "removed from the configuration");
             }
             break;

@@ -51,6 +51,11 @@ KW_MUST_CHECK kw_status pool_slot_fill_core(struct pool *pool);
  * disk goes as well. State as the table says, else nothing happens. Any thread. */
 void pool_slot_leave(struct pool_member *member, bool for_good, const char *why);
 
+/** May the group do without it? Not when no other member serves, nor when it is the last HSM that
+ *  does: then no key can be made, and keys that live on tokens alone have nobody. One that does not
+ *  serve can always be spared. Supervisor, or with the change lock held. */
+bool pool_slot_can_spare(const struct pool_member *member);
+
 /** Supervisor: members that take over, wait to leave, or leave. Returns the next moment it wants to
  *  be called. */
 int64_t pool_slots_step(struct pool *pool, int64_t now_ns);

@@ -5,7 +5,9 @@
 
 #include "crypto/base/clock.h"
 #include "pool/core/engine.h"
+#include "pool/limit.h"
 #include "pool/member_state.h"
+#include "pool/outlier.h"
 #include "pool/slot.h"
 
 static unsigned bucket_of(uint64_t ns)
@@ -119,6 +121,9 @@ static void describe(struct pool_member *member, struct pool_member_stats *out, 
     out->login_attempts_left = -1;
     int64_t busy = atomic_load_explicit(&member->in_flight, memory_order_relaxed);
     out->in_flight = busy > 0 ? (uint64_t)busy : 0;
+    out->in_flight_limit = pool_limit_now(member);
+    out->ejections = read_one(&member->outlier.ejections);
+    out->outlier = pool_outlier_is_out(member, now_ns);
     pool_member_sense(member, now_ns, out->sense, sizeof out->sense, out->reason,
                       sizeof out->reason);
     if (member->type->stats != NULL) {
@@ -195,6 +200,8 @@ void pool_stats_read(struct pool *pool, struct pool_stats *out)
     if (pool_is_core_alone(pool)) {
         out->members_up = 1;
     }
+    int64_t waiting = atomic_load_explicit(&pool->line_count, memory_order_relaxed);
+    out->queue_depth += waiting > 0 ? (uint64_t)waiting : 0;
     out->can_serve = out->members_up > 0;
     out->failovers = read_one(&pool->failovers);
     out->retries = read_one(&pool->retries);

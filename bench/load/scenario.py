@@ -74,6 +74,8 @@ class Gateway:
         subprocess.run([program, "init", "-c", str(config)], check=True, capture_output=True)
         token = subprocess.run([program, "token", "create", "bench", "-c", str(config)],
                                capture_output=True, text=True, check=True).stdout.strip()
+        self.second = subprocess.run([program, "token", "create", "other", "-c", str(config)],
+                                     capture_output=True, text=True, check=True).stdout.strip()
         (data / "token").unlink()
         (data / "token").write_text(token + "\n")
         return config

@@ -9,8 +9,9 @@
 #include "crypto/keys/key.h"
 
 /** Private half of an RSA key, in secret memory. Big-endian, left-padded: n and d to bits / 8
- * bytes, p, q, dp, dq, qi to bits / 16 bytes, each from the start of its array. p and q both have
- * exactly bits / 2 bits; p may be smaller than q. qi = q^-1 mod p. */
+ * bytes, p, q, dp, dq, qi to bits / 16 bytes, each from the start of its array. p may be smaller
+ * than q. qi = q^-1 mod p. Where p and q do not both have exactly bits / 2 bits, these five are all
+ * zero: such a key has no lanes, OpenSSL's contexts serve it. */
 struct kc_rsa_private {
     uint8_t n[KW_RSA_MAX_BYTES], d[KW_RSA_MAX_BYTES];
     uint8_t p[KW_RSA_MAX_BYTES / 2], q[KW_RSA_MAX_BYTES / 2];

@@ -84,6 +84,19 @@ static kw_status make_contexts(struct kc_key *key)
     return KW_OK;
 }
 
+static bool primes_are_halves(const struct kc_rsa_numbers *num)
+{
+    int half = BN_num_bits(num->n) / 2;
+    return BN_num_bits(num->p) == half && BN_num_bits(num->q) == half;
+}
+
+static bool put_halves(struct kc_rsa_private *rsa, const struct kc_rsa_numbers *num, int len)
+{
+    return BN_bn2binpad(num->p, rsa->p, len) == len && BN_bn2binpad(num->q, rsa->q, len) == len &&
+           BN_bn2binpad(num->dp, rsa->dp, len) == len &&
+           BN_bn2binpad(num->dq, rsa->dq, len) == len && BN_bn2binpad(num->qi, rsa->qi, len) == len;
+}
+
 static kw_status build(struct kc_key **out, const struct kc_rsa_numbers *num)
 {
     struct kc_key *key = kc_key_alloc(KW_KTY_RSA, (unsigned)BN_num_bits(num->n), KW_CURVE_NONE);
@@ -103,10 +116,7 @@ static kw_status build(struct kc_key **out, const struct kc_rsa_numbers *num)
         }
         struct kc_rsa_private *rsa = key->rsa;
         if (BN_bn2binpad(num->n, rsa->n, k) != k || BN_bn2binpad(num->d, rsa->d, k) != k ||
-            BN_bn2binpad(num->p, rsa->p, k / 2) < 0 || BN_bn2binpad(num->q, rsa->q, k / 2) < 0 ||
-            BN_bn2binpad(num->dp, rsa->dp, k / 2) < 0 ||
-            BN_bn2binpad(num->dq, rsa->dq, k / 2) < 0 ||
-            BN_bn2binpad(num->qi, rsa->qi, k / 2) < 0) {
+            (primes_are_halves(num) && !put_halves(rsa, num, k / 2))) {
             status = KW_E_INTERNAL;
         }
     }
@@ -165,12 +175,20 @@ static bool exponent_of(BIGNUM *r, const BIGNUM *prime, const struct kc_rsa_numb
     return ok;
 }
 
+/* FIPS 186-5 wants primes of one length; other makers of keys did not always. The shorter one has
+ * three eighths of the modulus' bits at the least, so that it is no easier to find than the modulus
+ * is to factor. */
+static bool primes_long_enough(const struct kc_rsa_numbers *num)
+{
+    int least = BN_num_bits(num->n) * 3 / 8;
+    return BN_num_bits(num->p) >= least && BN_num_bits(num->q) >= least;
+}
+
 /* FIPS 186-5 key-pair consistency: n = p q, e d = 1 mod (p-1) and mod (q-1), CRT parts match. */
 static kw_status check_private(struct kc_rsa_numbers *num, BN_CTX *ctx)
 {
-    int half = BN_num_bits(num->n) / 2;
-    if (BN_num_bits(num->p) != half || BN_num_bits(num->q) != half || !BN_is_odd(num->p) ||
-        !BN_is_odd(num->q) || BN_cmp(num->p, num->q) == 0) {
+    if (!primes_long_enough(num) || !BN_is_odd(num->p) || !BN_is_odd(num->q) ||
+        BN_cmp(num->p, num->q) == 0) {
         return KW_E_INPUT;
     }
     BN_CTX_start(ctx);

@@ -126,8 +126,9 @@ KC_IFMA_INLINE void square_column(struct kc_cols *s, unsigned blocks, unsigned k
 }
 
 /** Which ten digits of an entry of 20 * blocks a tile of the reduction looks up: the lower tiles
- *  (quotient block i, column k) take them in turn, then the upper ones, one for each tile. Two
- *  blocks have but one of either, and their two quotient blocks take the rest. */
+ *  (quotient block i, column k) take them in turn, then the upper ones, one for each tile. Only
+ *  primes of two blocks are scanned here: they have one of either, and their two quotient blocks
+ *  take the rest. */
 KC_IFMA_INLINE unsigned lower_turn(unsigned k, unsigned i)
 {
     return k * (k - 1) / 2 + i;
@@ -139,19 +140,6 @@ KC_IFMA_INLINE unsigned upper_turn(unsigned blocks, unsigned k, unsigned i)
     return blocks * (blocks - 1) - above * (above + 1) / 2 + i - (k - blocks + 1);
 }
 
-/** Digits that each of those tiles looks up: four blocks have twelve tiles for eighty digits. */
-KC_IFMA_INLINE unsigned turn_digits(unsigned blocks)
-{
-    return blocks == 4 ? 7 : KC_TILE;
-}
-
-/** The end of the digits that tile `turn` looks up. */
-KC_IFMA_INLINE unsigned turn_end(unsigned blocks, unsigned turn)
-{
-    unsigned end = turn_digits(blocks) * (turn + 1);
-    return end < 2 * KC_TILE * blocks ? end : 2 * KC_TILE * blocks;
-}
-
 /** Clears column block k: makes quotient block k. */
 KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
                                unsigned k, const struct kc_scan *scan)
@@ -161,15 +149,14 @@ KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, un
         const __m512i *q = mont->q + KC_TILE * i;
         const __m512i *m = mont->m + KC_TILE * (k - i);
         const unsigned turn = lower_turn(k, i);
-        if (scan && turn_digits(blocks) * turn < 2 * KC_TILE * blocks) {
-            kc_tile_mul_scan(s, q, m, scan, turn_digits(blocks) * turn, turn_end(blocks, turn),
-                             2 * KC_TILE * blocks);
+        if (scan) {
+            kc_tile_mul_scan(s, q, m, scan, KC_TILE * turn, 2 * KC_TILE * blocks);
         } else {
             kc_tile_mul(s, q, m);
         }
     }
     kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, blocks == 2 ? scan : NULL,
-                   KC_TILE * (2 + k), 2 * KC_TILE * blocks);
+                   KC_TILE * (2 + k), 2 * KC_TILE * blocks, 1);
 }
 
 /** Finishes column block k, above the `low` quotient blocks: ten digits of the result. */
@@ -183,16 +170,15 @@ KC_IFMA_INLINE void reduce_high(struct kc_cols *s, const struct kc_mont *mont, u
         const __m512i *q = mont->q + KC_TILE * i;
         const __m512i *m = mont->m + KC_TILE * (k - i);
         const unsigned turn = upper_turn(blocks, k, i);
-        if (scan && turn_digits(blocks) * turn < 2 * KC_TILE * blocks) {
-            kc_tile_mul_scan(s, q, m, scan, turn_digits(blocks) * turn, turn_end(blocks, turn),
-                             stride);
+        if (scan) {
+            kc_tile_mul_scan(s, q, m, scan, KC_TILE * turn, stride);
         } else {
             kc_tile_mul(s, q, m);
         }
     }
     const unsigned turn = upper_turn(blocks, k, i);
-    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), scan,
-                    turn_digits(blocks) * turn, turn_end(blocks, turn), stride);
+    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), scan, KC_TILE * turn,
+                    stride, 1);
 }
 
 /** Ten digits from ten columns: passes the carries on and returns the last. */

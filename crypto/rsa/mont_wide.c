@@ -42,16 +42,14 @@ KC_IFMA void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i 
     (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
 }
 
-KC_IFMA void kc_mont_pair_fill(const struct kc_mont *mont, __m512i *pair)
+KC_IFMA void kc_mont_divide(const struct kc_mont *mont, unsigned low, __m512i *r, const __m512i *a)
 {
     const unsigned blocks = mont->blocks;
-    const unsigned low = blocks / 2;
-    __m512i *r = pair + KC_TILE * blocks;
     struct kc_cols s;
     kc_cols_zero(&s);
     for (unsigned k = 0; k < blocks + low - 1; k++) {
         if (k < blocks) {
-            add_digits10(&s, pair + KC_TILE * k);
+            add_digits10(&s, a + KC_TILE * k);
         }
         if (k < low) {
             reduce_low(&s, mont, blocks, k, NULL);

@@ -35,9 +35,9 @@ KC_IFMA_INLINE void scan_prepare(struct kc_scan *scan, const __m512i *table, uns
 }
 
 /** out = table[index] in each lane, first representation, not hidden under anything. */
-KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, __m512i index)
+KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, unsigned stride,
+                           __m512i index)
 {
-    const unsigned stride = 2 * digits;
     for (unsigned d = 0; d < digits; d++) {
         out[d] = _mm512_setzero_si512();
     }
@@ -50,23 +50,56 @@ KC_IFMA_INLINE void lookup(__m512i *out, const __m512i *table, unsigned digits, 
     }
 }
 
-/** table[i] = x^i in Montgomery form and in both representations, i = 0..31. */
-KC_IFMA_INLINE void fill_table(__m512i *table, const struct kc_mont *mont, const __m512i *one,
-                               const __m512i *x, unsigned digits)
+/** r = left * right for a table entry `right`. */
+KC_IFMA_INLINE void multiply(struct kc_rsa_private_work *w, const struct kc_mont *mont, __m512i *r,
+                             const __m512i *left, const __m512i *right)
 {
-    const size_t stride = 2 * (size_t)digits;
-    for (unsigned d = 0; d < digits; d++) {
+    if (mont->blocks == 2) {
+        kc_mont_mul_pair(mont, r, left, right);
+    } else {
+        kc_fold_mul(&w->fold, mont, r, left, right);
+    }
+}
+
+/** r = a^2, with the scan unless it is NULL. */
+KC_IFMA_INLINE void square(struct kc_rsa_private_work *w, const struct kc_mont *mont, __m512i *r,
+                           const __m512i *a, const struct kc_scan *scan)
+{
+    if (mont->blocks > 2) {
+        kc_fold_sqr(&w->fold, mont, r, a, scan);
+    } else if (scan) {
+        kc_mont_sqr_scan(mont, r, a, scan);
+    } else {
+        kc_mont_sqr(mont, r, a);
+    }
+}
+
+/** The second representation of an entry, where the size has one. */
+KC_IFMA_INLINE void complete(const struct kc_mont *mont, __m512i *entry)
+{
+    if (mont->blocks == 2) {
+        kc_mont_divide(mont, 1, entry + KC_TILE * mont->blocks, entry);
+    }
+}
+
+/** table[i] = x^i in Montgomery form, i = 0..31. */
+KC_IFMA_INLINE void fill_table(struct kc_rsa_private_work *w, const struct kc_mont *mont,
+                               const __m512i *one, const __m512i *x)
+{
+    __m512i *table = w->table;
+    const size_t stride = kc_rsa_entry_digits(mont->blocks);
+    for (unsigned d = 0; d < KC_TILE * mont->blocks; d++) {
         table[d] = one[d];
         table[stride + d] = x[d];
     }
-    kc_mont_pair_fill(mont, table);
-    kc_mont_pair_fill(mont, table + stride);
+    complete(mont, table);
+    complete(mont, table + stride);
     for (unsigned i = 2; i < KC_RSA_ENTRIES; i += 2) {
         __m512i *entry = table + i * stride;
-        kc_mont_sqr(mont, entry, table + i / 2 * stride);
-        kc_mont_pair_fill(mont, entry);
-        kc_mont_mul_pair(mont, entry + stride, entry, table + stride);
-        kc_mont_pair_fill(mont, entry + stride);
+        square(w, mont, entry, table + i / 2 * stride, NULL);
+        complete(mont, entry);
+        multiply(w, mont, entry + stride, entry, table + stride);
+        complete(mont, entry + stride);
     }
 }
 
@@ -74,30 +107,33 @@ KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_ha
                                  unsigned blocks)
 {
     const unsigned digits = KC_TILE * blocks;
+    const unsigned stride = kc_rsa_entry_digits(blocks);
     const unsigned bits = 512 * blocks;
     struct kc_mont mont = {blocks,  half->m,    half->k0,      w->quotient,
                            w->left, w->squares, w->differences};
 
+    if (blocks > 2) {
+        kc_fold_prepare(&w->fold, &mont);
+    }
     kc_mont_redc(&mont, w->power, w->x); /* x / R, then times R^3 / R: x in Montgomery form */
     kc_mont_mul(&mont, w->power, w->power, half->r3);
-    fill_table(w->table, &mont, half->r1, w->power, digits);
+    fill_table(w, &mont, half->r1, w->power);
 
     unsigned first = bits % KC_RSA_WINDOW; /* of 1024, 1536, 2048 bits: 4, 1, 3 */
     unsigned pos = bits - first;
-    lookup(w->power, w->table, digits, exponent_bits(half->exponent, pos, first));
+    lookup(w->power, w->table, digits, stride, exponent_bits(half->exponent, pos, first));
     while (pos > 0) {
         pos -= KC_RSA_WINDOW;
         __m512i index = exponent_bits(half->exponent, pos, KC_RSA_WINDOW);
         struct kc_scan scan = {.out = w->picked};
-        for (unsigned d = 0; d < 2 * digits; d++) {
+        for (unsigned d = 0; d < stride; d++) {
             w->picked[d] = _mm512_setzero_si512();
         }
         for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-            scan_prepare(&scan, w->table, 2 * digits, turn, index);
-            kc_mont_sqr_scan(&mont, turn + 1 < KC_RSA_WINDOW ? w->power : w->spare, w->power,
-                             &scan);
+            scan_prepare(&scan, w->table, stride, turn, index);
+            square(w, &mont, turn + 1 < KC_RSA_WINDOW ? w->power : w->spare, w->power, &scan);
         }
-        kc_mont_mul_pair(&mont, w->power, w->spare, w->picked);
+        multiply(w, &mont, w->power, w->spare, w->picked);
     }
     /* out of Montgomery form: reduce the number with nothing above it */
     __m512i *wide = w->table;

@@ -2,6 +2,7 @@
 #include <openssl/crypto.h>
 
 #include "crypto/base/secret.h"
+#include "crypto/rsa/mont_wide.h"
 #include "crypto/rsa/rsa_work.h"
 
 #define DIGIT_MASK ((1LL << KC_DIGIT) - 1)
@@ -80,7 +81,7 @@ KC_IFMA void kc_rsa_private_recombine(struct kc_rsa_private_work *w, unsigned bl
     __m512i *h = w->power;
     __m512i *product = w->table;
     subtract(h, w->p.result, w->q.result, w->p.m, digits); /* q < 2p: both have the same bits */
-    kc_mont_mul(&mont, h, h, w->qinv);
+    kc_mont_mul_wide(&mont, h, h, w->qinv); /* below m + 1, as kc_mont_below wants it */
     kc_mont_below(&mont, h, h);
     kc_plain_mul(blocks, product, h, w->q.m);
     add_half(w->x, product, w->q.result, digits);
@@ -102,7 +103,7 @@ void kc_rsa_private_store(struct kc_rsa_private_work *w, const struct kc_rsa_pri
 
 void kc_rsa_private_wipe(struct kc_rsa_private_work *w, unsigned blocks)
 {
-    size_t entries = (size_t)KC_RSA_ENTRIES * 2 * KC_TILE * blocks;
+    size_t entries = (size_t)KC_RSA_ENTRIES * kc_rsa_entry_digits(blocks);
     kw_wipe(w, offsetof(struct kc_rsa_private_work, table) + entries * sizeof w->table[0]);
 }
 

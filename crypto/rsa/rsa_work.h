@@ -2,7 +2,7 @@
 /* The steps of the eight-lane RSA operations and the room they share, for rsa_x8.c and for the test
  * that puts faults between them. */
 
-#include "crypto/rsa/mont.h"
+#include "crypto/rsa/fold.h"
 #include "crypto/rsa/rsa_x8.h"
 #include "crypto/rsa/slices.h"
 
@@ -43,14 +43,22 @@ struct kc_rsa_private_work {
     __m512i qinv[KC_HALF_DIGITS];
     __m512i power[KC_HALF_DIGITS];
     __m512i spare[KC_HALF_DIGITS];
-    __m512i picked[2 * KC_HALF_DIGITS]; /* the table entry for the next product */
+    __m512i picked[KC_HALF_DIGITS]; /* the table entry for the next product */
     __m512i quotient[KC_HALF_DIGITS];
     __m512i left[KC_TILE];
     __m512i squares[2 * KC_HALF_DIGITS];
     __m512i differences[KC_HALF_DIGITS];
+    struct kc_fold fold; /* of the prime that is worked on; not for two blocks */
     uint64_t words[KC_RSA_LANES][KC_MAX_DIGITS];
-    __m512i table[KC_RSA_ENTRIES * 2 * KC_HALF_DIGITS]; /* entries in two representations */
+    __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS]; /* as of kc_rsa_entry_digits */
 };
+
+/** Digits of a table entry modulo primes of `blocks`: two blocks in two representations (mont.h).
+ */
+static inline unsigned kc_rsa_entry_digits(unsigned blocks)
+{
+    return blocks == 2 ? 2 * KC_TILE * blocks : KC_TILE * blocks;
+}
 
 union kc_rsa_work {
     struct kc_rsa_public_work pub;

@@ -114,26 +114,24 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
 
 /** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */
 KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const __m512i *y,
-                                     const struct kc_scan *scan, unsigned d, unsigned end,
-                                     unsigned stride)
+                                     const struct kc_scan *scan, unsigned d, unsigned stride)
 {
     const struct kc_scan local = *scan; /* or the masks would be read again after each store */
     __m512i r[KC_TILE];
     kc_load10(r, y);
 #define ROW(i)                                                                                     \
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
-    if (d + (i) < end) {                                                                           \
-        kc_scan_digit(&local, d + (i), stride);                                                    \
-    }
+    kc_scan_digit(&local, d + (i), stride);
     KC_EACH10(ROW)
 #undef ROW
 }
 
 /** kc_tile_mul for the last tile of a finished block column: column i is complete after row i, so
- *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL. */
+ *  its carry moves on at once and the digit goes to out[i]. `scan` may be NULL; a digit
+ *  from d on is looked up every so many rows. */
 KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m512i *x,
                                     const __m512i *y, const struct kc_scan *scan, unsigned d,
-                                    unsigned end, unsigned stride)
+                                    unsigned stride, unsigned every)
 {
     const __m512i low = _mm512_set1_epi64((1LL << KC_DIGIT) - 1);
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
@@ -143,8 +141,8 @@ KC_IFMA_INLINE void kc_tile_mul_out(struct kc_cols *s, __m512i *out, const __m51
     kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
     _mm512_store_si512(out + (i), _mm512_and_si512(s->c[i], low));                                 \
     s->c[(i) + 1] = _mm512_add_epi64(s->c[(i) + 1], _mm512_srai_epi64(s->c[i], KC_DIGIT));         \
-    if (scan && d + (i) < end) {                                                                   \
-        kc_scan_digit(&local, d + (i), stride);                                                    \
+    if (scan && (i) % every == 0) {                                                                \
+        kc_scan_digit(&local, d + (i) / every, stride);                                            \
     }
     KC_EACH10(ROW)
 #undef ROW
@@ -261,6 +259,14 @@ KC_IFMA_INLINE void kc_cols_add(struct kc_cols *s, const __m512i *x)
 #undef ADD
 }
 
+/** cols -= x. */
+KC_IFMA_INLINE void kc_cols_subtract(struct kc_cols *s, const __m512i *x)
+{
+#define SUBTRACT(i) s->c[i] = _mm512_sub_epi64(s->c[i], _mm512_load_si512(x + (i)));
+    KC_EACH20(SUBTRACT)
+#undef SUBTRACT
+}
+
 /** cols = x + y - cols. */
 KC_IFMA_INLINE void kc_cols_from_sum(struct kc_cols *s, const __m512i *x, const __m512i *y)
 {
@@ -289,10 +295,11 @@ KC_IFMA_INLINE void kc_cols_take(struct kc_cols *s, const __m512i *left)
 #undef TAKE
 }
 
-/** Leaves the lower ten columns in memory while the registers serve another product. */
+/** Leaves the lower ten columns in memory while the registers serve another product: whole stores,
+ *  for they are taken back soon. */
 KC_IFMA_INLINE void kc_cols_leave(const struct kc_cols *s, __m512i *left)
 {
-#define LEAVE(i) kc_store_late(left + (i), s->c[i]);
+#define LEAVE(i) _mm512_store_si512(left + (i), s->c[i]);
     KC_EACH10(LEAVE)
 #undef LEAVE
 }
@@ -302,9 +309,10 @@ KC_IFMA_INLINE void kc_cols_leave(const struct kc_cols *s, __m512i *left)
  *
  *  The digit after next waits for q of this row (4 cycles), its product with m[0] (4), the carry
  *  (2): the rest of the row is placed around that chain so that it never shows. With `scan` it
- *  does the lookup of ten digits from d on besides. */
+ *  does the lookup of 10 / every digits from d on besides. */
 KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m512i *m, __m512i k0,
-                                   const struct kc_scan *scan, unsigned d, unsigned stride)
+                                   const struct kc_scan *scan, unsigned d, unsigned stride,
+                                   unsigned every)
 {
     const struct kc_scan local = scan ? *scan : (struct kc_scan){0};
     __m512i r[KC_TILE];
@@ -339,8 +347,8 @@ KC_IFMA_INLINE void kc_tile_reduce(struct kc_cols *s, __m512i *q_out, const __m5
         KC_HI(c[9], q, r[8]);                                                                      \
         KC_HI(c[10], q, r[9]);                                                                     \
         q = next;                                                                                  \
-        if (scan) {                                                                                \
-            kc_scan_digit(&local, d + (i), stride);                                                \
+        if (scan && (i) % every == 0) {                                                            \
+            kc_scan_digit(&local, d + (i) / every, stride);                                        \
         }                                                                                          \
     } while (0);
     KC_EACH10(ROW)

@@ -14,6 +14,12 @@ void gw_admin_status(struct gw_request *req);  /* GET /status.json ; also on GW_
 /** POST /members/{name}/probe: a key made for it signs in that member, the core verifies; answers
  *  {"ok":...} with the time or the reason. */
 void gw_admin_probe(struct gw_request *req);
+void gw_admin_keys(struct gw_request *req);       /* GET /keys : kind, holders, where loaded */
+void gw_admin_token_keys(struct gw_request *req); /* GET /tokens/keys : what is on the tokens */
+/** POST /keys/{name}/adopt {"id":HEX | "label":TEXT, "member":M, "ops":[...]}: makes the record of
+ * a key that lives on the tokens, after every member that holds it has shown that it is the same.
+ */
+void gw_admin_adopt(struct gw_request *req);
 void gw_admin_membership(
     struct gw_request *req);                  /* POST /members/{name}/{add|remove|remove-forced} */
 void gw_admin_member(struct gw_request *req); /* POST /members/{name}/{recover|drain|activate} */

@@ -30,6 +30,8 @@
 #include "gateway/api/url.h"
 #include "gateway/app.h"
 #include "gateway/auth/access.h"
+#include "gateway/auth/auth.h"
+#include "gateway/auth/rate.h"
 
 #define WINDOW      1024  /* operations between the oldest without a result and the newest */
 #define LOOKUPS_MAX 16    /* keys being fetched from the store */
@@ -56,6 +58,7 @@ struct slot {
  * operations are on their way. */
 struct batch {
     struct gw_request *req;
+    uint64_t client;
     struct gw_split split;
     struct gw_out out;
     struct kw_span authority;
@@ -195,6 +198,7 @@ static bool submit(struct slot *slot)
     *op = (struct pool_op){.lane = op->lane,
                            .key = op->key,
                            .deadline_ns = op->deadline_ns,
+                           .client = batch->client,
                            .on_done = on_done,
                            .owner = slot};
     op->lane.out.len = 0;
@@ -335,6 +339,22 @@ static bool read_element(struct slot *slot, struct kw_span element)
            gw_call_read(&slot->call, slot->kind, &body, slot->arena, &slot->fault);
 }
 
+/* limits.rate counts operations; the request itself was counted, which is the first. */
+static bool check_rate(struct slot *slot)
+{
+    const struct gw_request *req = slot->batch->req;
+    struct gw_rate *rate = gw_loop_app(req->loop)->rate;
+    if (!rate || slot->batch->tail <= 1)
+        return true;
+    unsigned wait_s = gw_rate_take(rate, req->identity->subject, kw_now_ns());
+    if (wait_s == 0)
+        return true;
+    return gw_fault_set(&slot->fault, 429, "Throttled", NULL,
+                        "The client asks for more operations than limits.rate allows. Try again "
+                        "after %u s.",
+                        wait_s);
+}
+
 /* False when there is no memory for it. */
 static bool begin_op(struct batch *batch, struct kw_span element)
 {
@@ -347,7 +367,7 @@ static bool begin_op(struct batch *batch, struct kw_span element)
     slot->arena = arena;
     slot->batch = batch;
     batch->ring[batch->tail++ % WINDOW] = slot;
-    if (!read_element(slot, element)) {
+    if (!check_rate(slot) || !read_element(slot, element)) {
         slot_fail(slot);
     } else if (!gw_access_allows(batch->req->identity, action_of(slot->kind), slot->name)) {
         gw_fault_set(&slot->fault, 403, "Forbidden", "ForbiddenByRbac",
@@ -493,6 +513,7 @@ void gw_batch_begin(struct gw_request *req)
         return;
     }
     batch->req = req;
+    batch->client = gw_auth_client(req);
     batch->timer = timer;
     if (!gw_authority(req, &batch->authority))
         batch->authority = kw_span_str("localhost");

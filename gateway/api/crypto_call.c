@@ -199,7 +199,10 @@ bool gw_call_fault(const struct gw_call *call, kw_status status, struct gw_fault
                             "Property 'value' has a length or form that operation %s with %s "
                             "does not take on this key.",
                             gw_key_op_name(call->kind), gw_alg_name(call->alg));
-    return gw_fault_status(fault, status, kw_span_str(call->key ? call->key->name : ""));
+    gw_fault_status(fault, status, kw_span_str(call->key ? call->key->name : ""));
+    if (call->op.retry_after_s > 0) /* the pool knows how long its line is */
+        fault->retry_after_s = call->op.retry_after_s;
+    return false;
 }
 
 void gw_call_write(const struct gw_call *call, struct kw_span authority, struct gw_out *out)

@@ -116,7 +116,7 @@ static bool find_site(struct gw_request *req, struct gw_fault *fault)
     struct kw_span authority;
     if (!gw_authority(req, &authority))
         return gw_fault_bad(fault, "The Host of the request is not a host name and port.");
-    if (req->peer->face != GW_FACE_API)
+    if (req->peer->face == GW_FACE_ADMIN)
         return true;
     req->site = gw_sites_find(gw_loop_app(req->loop)->sites, authority);
     if (!req->site)
@@ -136,6 +136,24 @@ static bool check_kind(const struct gw_request *req, struct gw_fault *fault)
     return gw_fault_set(fault, 404, "NotFound", NULL,
                         "The path of the request names nothing that a %s has.",
                         req->site->managed_hsm ? "Managed HSM" : "Key Vault");
+}
+
+/* Before activation, and while one domain takes the place of another, there is nothing to work on.
+ */
+static bool check_domain(struct gw_app *app, const struct gw_request *req, struct gw_fault *fault)
+{
+    if (req->route->bare || req->route->face == GW_FACE_ADMIN)
+        return true;
+    if (app->awaiting)
+        return gw_fault_set(fault, 403, "Forbidden", "HsmNotActivated",
+                            "This instance is not activated: its security domain has to be "
+                            "downloaded, or recovered by an upload, first.");
+    if (!atomic_load(&app->closed))
+        return true;
+    gw_fault_set(fault, 503, "ServiceUnavailable", NULL,
+                 "A security domain is being installed. Try again.");
+    fault->retry_after_s = 2;
+    return false;
 }
 
 /* A key's name stands in every path of the API face that has a parameter. */
@@ -230,7 +248,8 @@ static bool check_head(struct gw_request *req)
     req->route = result.route;
     req->param_count = result.param_count;
     memcpy(req->params, result.params, sizeof req->params);
-    if (!check_kind(req, &fault) || !check_access(req, &fault) || !check_names(req, &fault)) {
+    if (!check_kind(req, &fault) || !check_access(req, &fault) || !check_names(req, &fault) ||
+        !check_domain(app, req, &fault)) {
         gw_reply_fault(req, &fault);
         return false;
     }
@@ -245,7 +264,9 @@ enum gw_begin gw_request_begin(struct gw_request *req)
     if (!check_head(req))
         return GW_BEGIN_REPLIED;
     const struct gw_limits *limits = gw_app_limits(gw_loop_app(req->loop));
-    req->body_max = req->route->batch ? limits->max_batch_body : limits->max_body;
+    req->body_max = req->route->batch      ? limits->max_batch_body
+                    : req->route->body_max ? req->route->body_max
+                                           : limits->max_body;
     if (!req->route->piece)
         return GW_BEGIN_BUFFER;
     req->route->begin(req);

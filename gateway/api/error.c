@@ -116,6 +116,28 @@ bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span su
     return gw_fault_status_of(fault, STORE_KEY, status, subject);
 }
 
+const char *gw_kind_title(enum store_kind kind)
+{
+    return nouns[kind].title;
+}
+
+bool gw_fault_conflict(struct gw_fault *fault, enum store_kind kind, enum store_conflict conflict,
+                       struct kw_span name)
+{
+    const struct noun *noun = &nouns[kind];
+    int len = name.len > 80 ? 80 : (int)name.len;
+    const char *text = name.len > 0 ? (const char *)name.data : "";
+    if (conflict == STORE_CONFLICT_EXISTS)
+        return gw_fault_set(fault, 409, "Conflict", NULL,
+                            "%s %.*s exists already in this key vault; the name has to be free.",
+                            noun->title, len, text);
+    if (conflict == STORE_CONFLICT_CHANGED)
+        return gw_fault_set(fault, 409, "Conflict", NULL,
+                            "%s %.*s was changed by another request at the same time. Try again.",
+                            noun->title, len, text);
+    return gw_fault_status_of(fault, kind, KW_E_CONFLICT, name);
+}
+
 bool gw_fault_not_deleted(struct gw_fault *fault, enum store_kind kind, struct kw_span name)
 {
     const struct noun *noun = &nouns[kind];

@@ -30,6 +30,12 @@ bool gw_fault_status(struct gw_fault *fault, kw_status status, struct kw_span su
 /** The same for an object of another kind ("SecretNotFound"). */
 bool gw_fault_status_of(struct gw_fault *fault, enum store_kind kind, kw_status status,
                         struct kw_span subject);
+/** 409 in the words of the kind: the name is deleted but recoverable, taken, or was changed at the
+ *  same time. */
+bool gw_fault_conflict(struct gw_fault *fault, enum store_kind kind, enum store_conflict conflict,
+                       struct kw_span name);
+/** "Key", "Secret", "Certificate". */
+const char *gw_kind_title(enum store_kind kind);
 /** 404 for what is not among the deleted ("Deleted Secret not found: NAME"). */
 bool gw_fault_not_deleted(struct gw_fault *fault, enum store_kind kind, struct kw_span name);
 

@@ -20,6 +20,12 @@ static void use_wiping_free(void)
     json_set_alloc_funcs(malloc, wiping_free);
 }
 
+void gw_json_wipes(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, use_wiping_free);
+}
+
 /* jansson recurses; what nests deeper than any request of the API is refused before it. */
 static bool too_deep(struct kw_span body)
 {
@@ -60,8 +66,7 @@ static void syntax_fault(struct gw_fault *fault, const json_error_t *error)
 
 json_t *gw_json_parse(struct kw_span body, struct gw_fault *fault)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, use_wiping_free);
+    gw_json_wipes();
     if (body.len == 0) {
         gw_fault_bad(fault, "The request body is empty; a JSON object is expected.");
         return NULL;

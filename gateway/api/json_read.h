@@ -13,6 +13,10 @@
 
 #define GW_JSON_DEPTH 16
 
+/** From now on jansson wipes what it frees; for those who use it without gw_json_parse. Any thread.
+ */
+void gw_json_wipes(void);
+
 /** Parses an object. The caller drops it with json_decref. NULL with the fault filled for an empty
  *  body, a syntax error (with line and column), duplicate members, nesting over GW_JSON_DEPTH,
  *  anything but an object, or no memory. */

@@ -32,6 +32,7 @@ static bool pool_has_hsm(struct pool *pool)
 struct gw_key_view gw_key_view_of(const struct gw_request *req)
 {
     return (struct gw_key_view){.authority = gw_authority_of(req),
+                                .site = gw_site_of(req),
                                 .hsm_members = pool_has_hsm(gw_loop_app(req->loop)->pool)};
 }
 
@@ -87,7 +88,7 @@ static void write_jwk(struct gw_out *out, const struct gw_key_view *view,
 static void write_attributes(struct gw_out *out, const struct gw_key_view *view,
                              const struct vault_key *key)
 {
-    gw_write_attributes_open(out, &key->object);
+    gw_write_attributes_open(out, view->site, &key->object);
     gw_out_text(out, ",\"exportable\":");
     gw_out_bool(out, key->attributes.exportable);
     gw_write_word(out, ",\"hsmPlatform\":", key->hsm && view->hsm_members ? "1" : "0");
@@ -102,6 +103,8 @@ static void write_bundle_members(struct gw_out *out, const struct gw_key_view *v
     gw_out_text(out, ",");
     write_attributes(out, view, key);
     gw_write_tags(out, &key->object);
+    if (key->managed)
+        gw_out_text(out, ",\"managed\":true");
 }
 
 static void write_item_members(struct gw_out *out, const struct gw_key_view *view,
@@ -112,6 +115,8 @@ static void write_item_members(struct gw_out *out, const struct gw_key_view *vie
     gw_out_text(out, ",");
     write_attributes(out, view, key);
     gw_write_tags(out, &key->object);
+    if (key->managed)
+        gw_out_text(out, ",\"managed\":true");
 }
 
 void gw_key_write_bundle(struct gw_out *out, const struct gw_key_view *view,

@@ -3,13 +3,15 @@
  */
 
 #include "gateway/api/json_write.h"
+#include "gateway/api/site.h"
 #include "gateway/http/request.h"
 #include "gateway/vault/keys.h"
 
 /** What the output depends on beside the key. */
 struct gw_key_view {
-    struct kw_span authority; /* of the request: ids lead the client back to where it came from */
-    bool hsm_members;         /* the pool has members that are not the core */
+    struct kw_span authority;   /* of the request: ids lead the client back to where it came from */
+    const struct gw_site *site; /* the vault's terms */
+    bool hsm_members;           /* the pool has members that are not the core */
 };
 
 /** Reads the request's authority and the pool's state. Loop thread. */

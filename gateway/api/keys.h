@@ -17,6 +17,16 @@ void gw_keys_list_deleted(struct gw_request *req);
 void gw_keys_get_deleted(struct gw_request *req);
 void gw_keys_recover(struct gw_request *req);
 void gw_keys_purge(struct gw_request *req);
+/* keys_backup.c */
+void gw_keys_backup(struct gw_request *req);
+void gw_keys_restore(struct gw_request *req);
+/* keys_rotate.c */
+void gw_keys_rotate(struct gw_request *req);
+void gw_keys_get_policy(struct gw_request *req);
+void gw_keys_set_policy(struct gw_request *req);
+/* keys_release.c */
+void gw_keys_release(struct gw_request *req);
+void gw_keys_attestation(struct gw_request *req);
 /* keys_crypto.c */
 void gw_keys_sign(struct gw_request *req);
 void gw_keys_verify(struct gw_request *req);

@@ -4,7 +4,9 @@
 #include <jansson.h>
 
 #include "gateway/api/error.h"
+#include "gateway/api/managed.h"
 #include "gateway/api/object_common.h"
+#include "gateway/api/route.h"
 #include "gateway/api/site.h"
 #include "gateway/vault/keys.h"
 

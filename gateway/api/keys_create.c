@@ -73,10 +73,14 @@ static bool read_request(const json_t *root, struct gw_arena *arena,
     if (!ok || !gw_key_body_read(root, root, arena, &body, fault))
         return false;
     gw_key_body_apply(&body, request);
+    if (request->op_import && (request->ops != 0 || request->kty != KW_KTY_RSA || !request->hsm))
+        return gw_fault_bad(fault,
+                            "Property 'key_ops': 'import' makes a key exchange key, which is "
+                            "RSA-HSM and has no other operation.");
     return true;
 }
 
-void gw_keys_create(struct gw_request *req)
+static void create_it(struct gw_request *req)
 {
     const struct gw_site *site = gw_site_of(req);
     struct vault_key_request request = {.vault = site->name};
@@ -94,4 +98,9 @@ void gw_keys_create(struct gw_request *req)
         return;
     gw_request_ref(req);
     vault_key_create(site->vault, req->loop, &request, gw_reply_bundle, req);
+}
+
+void gw_keys_create(struct gw_request *req)
+{
+    gw_unless_managed(req, false, create_it);
 }

@@ -6,6 +6,7 @@
 #include "gateway/api/reply.h"
 #include "gateway/api/url.h"
 #include "gateway/app.h"
+#include "gateway/auth/auth.h"
 
 /* One request with its operation; in the request's arena, which a reference keeps. */
 struct work {
@@ -64,6 +65,7 @@ static void submit(struct work *work, struct vault_key *key)
     }
     if (req->via.len > 0)
         work->call.op.via = gw_arena_strndup(req->arena, (const char *)req->via.data, req->via.len);
+    work->call.op.client = gw_auth_client(req);
     work->call.op.on_done = on_done;
     work->call.op.owner = work;
     kw_status status = pool_submit(gw_loop_port(req->loop), &work->call.op);

@@ -1,9 +1,11 @@
-/* PUT /keys/{name}: a key that was made elsewhere, as a JWK with its private members. */
+/* PUT /keys/{name}: a key that was made elsewhere, as a JWK with its private members (wrapped ones:
+ * keys_byok.c). */
 
 #include "gateway/api/alg_names.h"
 #include "gateway/api/aside.h"
 #include "gateway/api/json_read.h"
 #include "gateway/api/keys.h"
+#include "gateway/api/keys_byok.h"
 #include "gateway/api/keys_common.h"
 #include "gateway/app.h"
 
@@ -89,8 +91,6 @@ static bool read_parts(const json_t *jwk, struct gw_arena *arena, struct vault_k
                        struct kc_private_parts *parts, struct gw_fault *fault)
 {
     struct kw_span kty;
-    if (json_is_string(json_object_get(jwk, "key_hsm")))
-        return gw_fault_bad(fault, "Property 'key_hsm': import of wrapped keys is not offered.");
     if (!gw_json_string(jwk, "kty", 32, &kty, fault))
         return false;
     if (!kty.data)
@@ -178,7 +178,7 @@ static void store_key(void *ctx)
     kc_key_unref(key);
 }
 
-void gw_keys_import(struct gw_request *req)
+static void import_it(struct gw_request *req)
 {
     struct import *import = gw_arena_alloc(req->arena, sizeof *import);
     struct gw_fault fault;
@@ -189,6 +189,12 @@ void gw_keys_import(struct gw_request *req)
     import->req = req;
     import->request.vault = gw_site_of(req)->name;
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
+    const json_t *jwk = json_object_get(root, "key");
+    if (json_is_string(json_object_get(jwk, "key_hsm"))) {
+        gw_keys_import_wrapped(req, root, jwk);
+        json_decref(root);
+        return;
+    }
     bool ok = root && read_request(root, req->arena, &import->request, &import->parts, &fault);
     json_decref(root);
     if (!ok) {
@@ -205,4 +211,9 @@ void gw_keys_import(struct gw_request *req)
         gw_reply_status(req, status, (struct kw_span){0});
         gw_request_unref(req);
     }
+}
+
+void gw_keys_import(struct gw_request *req)
+{
+    gw_unless_managed(req, false, import_it);
 }

@@ -5,7 +5,7 @@
 #include "gateway/api/keys_common.h"
 #include "gateway/app.h"
 
-void gw_keys_update(struct gw_request *req)
+static void change_it(struct gw_request *req)
 {
     struct gw_key_body body;
     struct gw_fault fault;
@@ -29,4 +29,9 @@ void gw_keys_update(struct gw_request *req)
     gw_request_ref(req);
     vault_key_update(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
                      version, &change, gw_reply_bundle, req);
+}
+
+void gw_keys_update(struct gw_request *req)
+{
+    gw_unless_managed(req, false, change_it);
 }

@@ -1,5 +1,6 @@
 #include "gateway/api/object_json.h"
 
+#include "gateway/api/recovery.h"
 #include "gateway/api/url.h"
 #include "gateway/vault/keys.h"
 
@@ -35,7 +36,8 @@ void gw_write_number(struct gw_out *out, const char *name, int64_t value)
     gw_out_int(out, value);
 }
 
-void gw_write_attributes_open(struct gw_out *out, const struct vault_object *object)
+void gw_write_attributes_open(struct gw_out *out, const struct gw_site *site,
+                              const struct vault_object *object)
 {
     const struct vault_attributes *a = &object->attributes;
     gw_out_text(out, "\"attributes\":{\"enabled\":");
@@ -46,8 +48,8 @@ void gw_write_attributes_open(struct gw_out *out, const struct vault_object *obj
         gw_write_number(out, ",\"exp\":", a->exp);
     gw_write_number(out, ",\"created\":", a->created);
     gw_write_number(out, ",\"updated\":", a->updated);
-    gw_out_text(out, ",\"recoveryLevel\":\"Recoverable+Purgeable\"");
-    gw_write_number(out, ",\"recoverableDays\":", VAULT_RETENTION_DAYS);
+    gw_out_text(out, ",");
+    gw_write_recovery(out, site);
 }
 
 void gw_write_tags(struct gw_out *out, const struct vault_object *object)

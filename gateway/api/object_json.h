@@ -3,6 +3,7 @@
  */
 
 #include "gateway/api/json_write.h"
+#include "gateway/api/site.h"
 #include "gateway/http/request.h"
 #include "gateway/vault/kind.h"
 
@@ -16,8 +17,10 @@ void gw_write_url(struct gw_out *out, struct kw_span authority, const char *coll
 void gw_write_word(struct gw_out *out, const char *name, const char *word);
 void gw_write_number(struct gw_out *out, const char *name, int64_t value);
 
-/** "attributes":{ with what every kind has; the caller may add members and closes the brace. */
-void gw_write_attributes_open(struct gw_out *out, const struct vault_object *object);
+/** "attributes":{ with what every kind has, the vault's terms among it; the caller may add members
+ * and closes the brace. */
+void gw_write_attributes_open(struct gw_out *out, const struct gw_site *site,
+                              const struct vault_object *object);
 /** ,"tags":{...}, or nothing when there are none. */
 void gw_write_tags(struct gw_out *out, const struct vault_object *object);
 /** "recoveryId":...,"deletedDate":...,"scheduledPurgeDate":..., with a comma behind. */

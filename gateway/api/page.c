@@ -77,6 +77,8 @@ static void write_next(struct gw_out *out, const struct gw_page *page,
     gw_out_raw(out, token, len);
     gw_out_text(out, "&maxresults=");
     gw_out_int(out, page->limit);
+    if (page->query)
+        gw_out_text(out, page->query);
     gw_out_text(out, "\"");
 }
 

@@ -12,6 +12,7 @@ struct gw_page {
     unsigned limit;
     bool versions, deleted;
     const char *after; /* NULL: from the start */
+    const char *query; /* what links repeat beside it ("&includePending=true"); NULL: nothing */
 };
 
 /** Reads `maxresults` and `$skiptoken`, and takes a reference of the request for gw_page_done.

@@ -5,6 +5,7 @@
 #include "gateway/api/json_read.h"
 #include "gateway/api/keys.h"
 #include "gateway/api/reply.h"
+#include "gateway/auth/auth.h"
 
 struct work {
     struct pool_op op;
@@ -66,6 +67,7 @@ void gw_rng(struct gw_request *req)
     work->op.deadline_ns = kw_now_ns() + GW_CALL_DEADLINE_NS;
     if (req->via.len > 0)
         work->op.via = gw_arena_strndup(req->arena, (const char *)req->via.data, req->via.len);
+    work->op.client = gw_auth_client(req);
     work->op.on_done = on_done;
     work->op.owner = work;
     gw_request_ref(req);

@@ -16,7 +16,9 @@ struct gw_route {
     enum gw_face face;
     bool open;       /* answered without identity: health checks */
     bool no_version; /* api-version is not asked for */
+    size_t body_max; /* bytes; 0: limits.max_body */
     bool hsm;        /* a Managed HSM's own: not served to vaults of type `vault` */
+    bool bare;       /* answered without a security domain */
     bool batch;      /* limits.max_batch_body instead of max_body */
     /* streaming routes: called per piece of body instead of gathering it */
     void (*piece)(struct gw_request *req, struct kw_span piece);

@@ -17,7 +17,7 @@ struct pattern {
     size_t count, optional, words;
 };
 
-#define MAX_ROUTES 128
+#define MAX_ROUTES 256
 
 static struct pattern patterns[MAX_ROUTES];
 static pthread_once_t once = PTHREAD_ONCE_INIT;

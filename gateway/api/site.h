@@ -11,6 +11,7 @@ struct gw_site {
     bool managed_hsm; /* a Managed HSM: keys only, every key of HSM type */
     bool key_vault;   /* a Key Vault: no administration of an HSM. Neither: both are served */
     unsigned retention_days; /* of deleted objects: 7 to 90 */
+    unsigned scope;          /* which members serve its keys (pool_key_desc.scope) */
     bool purge_protection;   /* deleted objects leave only when their retention ends */
 };
 

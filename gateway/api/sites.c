@@ -1,4 +1,5 @@
 #include "gateway/api/sites.h"
+#include "gateway/vault/lifecycle.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,11 +54,19 @@ static struct entry *add(struct gw_sites *sites, struct kw_span name,
         .vault = sites->vault,
         .managed_hsm = config && config->type == GW_VAULT_HSM,
         .key_vault = config && config->type == GW_VAULT_KEYS,
-        .retention_days = config ? config->retention_days : VAULT_RETENTION_DAYS,
+        .retention_days = config ? config->retention_days : VAULT_RETENTION_DEFAULT,
+        .scope = config ? config->scope : 0,
         .purge_protection = config && config->purge_protection,
     };
     sites->entries[sites->count++] = entry;
     return entry;
+}
+
+/* vault_scope_fn */
+static unsigned scope_of(void *ctx, const char *vault_name)
+{
+    const struct gw_site *site = gw_sites_named(ctx, kw_span_str(vault_name));
+    return site ? site->scope : 0;
 }
 
 struct gw_sites *gw_sites_create(const struct gw_config *config, struct vault *vault)
@@ -82,6 +91,7 @@ struct gw_sites *gw_sites_create(const struct gw_config *config, struct vault *v
         gw_sites_destroy(sites);
         return NULL;
     }
+    vault_set_scopes(vault, scope_of, sites);
     return sites;
 }
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/auth/rate.h"
+
 /* Asked in this order; the first that knows what the request carries decides. */
 static gw_auth_source *const sources[] = {gw_auth_bearer, gw_auth_peer};
 
@@ -110,4 +112,11 @@ kw_status gw_auth_identify(struct gw_auth *auth, struct gw_request *req)
         }
     }
     return KW_E_FORBIDDEN;
+}
+
+uint64_t gw_auth_client(const struct gw_request *req)
+{
+    if (req->identity)
+        return gw_rate_hash(req->identity->subject);
+    return req->detached ? 0 : (uint64_t)(uintptr_t)req->peer;
 }

@@ -30,6 +30,10 @@ KW_MUST_CHECK kw_status gw_auth_add(struct gw_auth *auth, const char *id, struct
  *  answered with the 401 challenge). Loop thread. */
 KW_MUST_CHECK kw_status gw_auth_identify(struct gw_auth *auth, struct gw_request *req);
 
+/** The client of a request as a number, for pool_op.client: by the identity's subject, over all of
+ * its connections; by the connection where there is no identity. */
+uint64_t gw_auth_client(const struct gw_request *req);
+
 /* tokens file, for `keyward token create|revoke|list` */
 KW_MUST_CHECK kw_status gw_tokens_create(const char *file, const char *id, char *token_out,
                                          size_t token_len, char *error, size_t error_len);

@@ -36,7 +36,7 @@ void gw_rate_destroy(struct gw_rate *rate)
     free(rate);
 }
 
-static uint64_t hash_of(const char *client)
+uint64_t gw_rate_hash(const char *client)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a: names are the operator's, not a stranger's */
     for (; *client; client++)
@@ -66,7 +66,7 @@ unsigned gw_rate_take(struct gw_rate *rate, const char *client, int64_t now_ns)
     int64_t interval_ns = atomic_load_explicit(&rate->interval_ns, memory_order_relaxed);
     if (interval_ns == 0)
         return 0;
-    struct bucket *bucket = find(rate, hash_of(client), now_ns);
+    struct bucket *bucket = find(rate, gw_rate_hash(client), now_ns);
     int64_t full = atomic_load_explicit(&bucket->full_ns, memory_order_relaxed), next;
     do {
         next = (full > now_ns ? full : now_ns) + interval_ns;

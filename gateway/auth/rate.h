@@ -1,10 +1,14 @@
 #pragma once
-/* limits.rate: requests a second of one client (identity), over all loops and connections. A token
- * bucket that holds one second's worth, kept as the moment at which it would be full again (GCRA),
- * so that a request costs one compare-and-swap and an idle client costs nothing. */
+/* limits.rate: requests, and operations of a batch, a second of one client (identity), over all
+ * loops and connections. A token bucket that holds one second's worth, kept as the moment at which
+ * it would be full again (GCRA), so that a request costs one compare-and-swap and an idle client
+ * costs nothing. */
 
 #include <stddef.h>
 #include <stdint.h>
+
+/** A client's name (its identity's subject) as a number, never 0. */
+uint64_t gw_rate_hash(const char *client);
 
 struct gw_rate;
 

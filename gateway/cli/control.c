@@ -12,12 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RESPONSE_MAX (4u << 20)
+#define RESPONSE_MAX (64u << 20)
+#define SECONDS      10
 
-static int open_socket(const char *path, char *error, size_t error_len)
+static int open_socket(const char *path, unsigned seconds, char *error, size_t error_len)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval limit = {.tv_sec = 10};
+    const struct timeval limit = {.tv_sec = (time_t)seconds};
     if (strlen(path) >= sizeof address.sun_path) {
         snprintf(error, error_len, "%s: the path is too long for a Unix socket", path);
         return -1;
@@ -38,24 +39,32 @@ static int open_socket(const char *path, char *error, size_t error_len)
     return -1;
 }
 
-static bool send_request(int fd, const char *method, const char *path)
+static bool send_all(int fd, const char *data, size_t len)
 {
-    char request[512];
-    int len = snprintf(request, sizeof request,
-                       "%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n"
-                       "connection: close\r\n\r\n",
-                       method, path);
-    if (len < 0 || (size_t)len >= sizeof request)
-        return false;
-    for (int sent = 0; sent < len;) {
-        ssize_t n = send(fd, request + sent, (size_t)(len - sent), MSG_NOSIGNAL);
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return false;
-        sent += (int)n;
+        data += n;
+        len -= (size_t)n;
     }
     return true;
+}
+
+static bool send_request(int fd, const struct cli_exchange *exchange)
+{
+    char head[512];
+    int len =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nhost: %s\r\n%scontent-length: %zu\r\n"
+                 "connection: close\r\n\r\n",
+                 exchange->method, exchange->path, exchange->host ? exchange->host : "localhost",
+                 exchange->json ? "content-type: application/json\r\n" : "", exchange->body_len);
+    if (len < 0 || (size_t)len >= sizeof head)
+        return false;
+    return send_all(fd, head, (size_t)len) && send_all(fd, exchange->body, exchange->body_len);
 }
 
 static char *receive_all(int fd, size_t *len)
@@ -127,8 +136,9 @@ static const char *parse_head(const char *text, int *status, struct head *head)
     return NULL;
 }
 
-static bool unchunk(const char *from, const char *end, char *to)
+static bool unchunk(const char *from, const char *end, char *to, size_t *out_len)
 {
+    char *start = to;
     while (from < end) {
         char *after;
         unsigned long size = strtoul(from, &after, 16);
@@ -138,6 +148,7 @@ static bool unchunk(const char *from, const char *end, char *to)
         data += 2;
         if (size == 0) {
             *to = '\0';
+            *out_len = (size_t)(to - start);
             return true;
         }
         if (size > (size_t)(end - data) || (size_t)(end - data) - size < 2)
@@ -149,7 +160,8 @@ static bool unchunk(const char *from, const char *end, char *to)
     return false;
 }
 
-kw_status cli_control_parse(const char *response, size_t len, int *http_status, char **body)
+static kw_status parse(const char *response, size_t len, int *http_status, char **body,
+                       size_t *body_len)
 {
     char *text = malloc(len + 1);
     char *out = malloc(len + 1);
@@ -161,10 +173,11 @@ kw_status cli_control_parse(const char *response, size_t len, int *http_status, 
         const char *start = parse_head(text, http_status, &head);
         size_t rest = start ? len - (size_t)(start - text) : 0;
         if (start && head.chunked) {
-            status = unchunk(start, text + len, out) ? KW_OK : KW_E_INPUT;
+            status = unchunk(start, text + len, out, body_len) ? KW_OK : KW_E_INPUT;
         } else if (start && (head.content_length < 0 || (size_t)head.content_length == rest)) {
             memcpy(out, start, rest);
             out[rest] = '\0';
+            *body_len = rest;
             status = KW_OK;
         }
     }
@@ -176,18 +189,51 @@ kw_status cli_control_parse(const char *response, size_t len, int *http_status, 
     return status;
 }
 
-kw_status cli_control(const char *socket_path, const char *method, const char *path,
-                      int *http_status, char **body, char *error, size_t error_len)
+kw_status cli_control_parse(const char *response, size_t len, int *http_status, char **body)
 {
-    int fd = open_socket(socket_path, error, error_len);
+    size_t body_len = 0;
+    return parse(response, len, http_status, body, &body_len);
+}
+
+kw_status cli_exchange(const char *socket_path, struct cli_exchange *exchange, char *error,
+                       size_t error_len)
+{
+    int fd =
+        open_socket(socket_path, exchange->seconds ? exchange->seconds : SECONDS, error, error_len);
+    exchange->answer = NULL;
     if (fd < 0)
         return KW_E_UNAVAILABLE;
     size_t len = 0;
-    char *response = send_request(fd, method, path) ? receive_all(fd, &len) : NULL;
+    char *response = send_request(fd, exchange) ? receive_all(fd, &len) : NULL;
     close(fd);
-    kw_status status = response ? cli_control_parse(response, len, http_status, body) : KW_E_IO;
+    kw_status status =
+        response ? parse(response, len, &exchange->status, &exchange->answer, &exchange->answer_len)
+                 : KW_E_IO;
     free(response);
     if (status != KW_OK)
         snprintf(error, error_len, "%s: the gateway gave no usable answer", socket_path);
     return status;
+}
+
+kw_status cli_control(const char *socket_path, const char *method, const char *path,
+                      int *http_status, char **body, char *error, size_t error_len)
+{
+    return cli_control_send(socket_path, method, path, NULL, SECONDS, http_status, body, error,
+                            error_len);
+}
+
+kw_status cli_control_send(const char *socket_path, const char *method, const char *path,
+                           const char *json, unsigned seconds, int *http_status, char **body,
+                           char *error, size_t error_len)
+{
+    struct cli_exchange exchange = {.method = method,
+                                    .path = path,
+                                    .json = json != NULL,
+                                    .body = json,
+                                    .body_len = json ? strlen(json) : 0,
+                                    .seconds = seconds};
+    KW_TRY(cli_exchange(socket_path, &exchange, error, error_len));
+    *http_status = exchange.status;
+    *body = exchange.answer;
+    return KW_OK;
 }

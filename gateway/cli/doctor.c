@@ -135,6 +135,27 @@ static void see_probe(struct doctor *doctor, const char *subject, const char *na
     free(body);
 }
 
+/* One token in two members looks like a second copy of every key, and is none. */
+static void see_token(struct doctor *doctor, const char *subject, const char *name,
+                      const char *token)
+{
+    if (!*token || doctor->token_count == POOL_MAX_MEMBERS)
+        return;
+    for (size_t i = 0; i < doctor->token_count; i++) {
+        if (strcmp(doctor->tokens[i].token, token) == 0) {
+            doctor_add(doctor, subject, "own token", POOL_STEP_FAIL, POOL_BLAME_CONFIG,
+                       "take one of the two members out, or correct its token and serial",
+                       "its token is that of member %s: one token under two names is no second "
+                       "copy of a key",
+                       doctor->tokens[i].member);
+            return;
+        }
+    }
+    struct doctor_token *own = &doctor->tokens[doctor->token_count++];
+    own->member = name;
+    snprintf(own->token, sizeof own->token, "%s", token);
+}
+
 static void see_chain(struct doctor *doctor, const char *subject,
                       const struct pool_member_config *member)
 {
@@ -144,11 +165,15 @@ static void see_chain(struct doctor *doctor, const char *subject,
         doctor->out_of_memory = true;
         return;
     }
-    pool_diagnose(diagnosis, member, &options);
+    if (member->kind == POOL_MEMBER_REMOTE)
+        pool_diagnose_remote(diagnosis, member, &options);
+    else
+        pool_diagnose(diagnosis, member, &options);
     for (size_t i = 0; i < diagnosis->count; i++) {
         const struct pool_finding *f = &diagnosis->findings[i];
         doctor_add(doctor, subject, f->step, f->outcome, f->blame, f->next, "%s", f->seen);
     }
+    see_token(doctor, subject, member->name, diagnosis->token);
     free(diagnosis);
 }
 
@@ -163,9 +188,10 @@ static void see_member(struct doctor *doctor, const struct pool_member_config *m
         doctor_add(doctor, subject, "core", POOL_STEP_WARN, POOL_BLAME_CONFIG,
                    "right for development; take it out of a group of HSMs",
                    "the software core opens keys of HSM type");
-    } else if (!member->module || !member->pin_file) {
-        doctor_add(doctor, subject, "module", POOL_STEP_SKIP, POOL_BLAME_NONE, "",
-                   "its configuration is not complete");
+    } else if (member->kind == POOL_MEMBER_REMOTE ? !member->url || !member->token_file
+                                                  : !member->module || !member->pin_file) {
+        doctor_add(doctor, subject, member->kind == POOL_MEMBER_REMOTE ? "dns" : "module",
+                   POOL_STEP_SKIP, POOL_BLAME_NONE, "", "its configuration is not complete");
     } else {
         see_chain(doctor, subject, member);
     }
@@ -174,7 +200,7 @@ static void see_member(struct doctor *doctor, const struct pool_member_config *m
                    "the gateway does not run");
     else if (!known)
         doctor_add(doctor, subject, "gateway sign", POOL_STEP_WARN, POOL_BLAME_CONFIG,
-                   "restart the gateway: members are read at its start",
+                   "let it join: keyward member add NAME, or SIGHUP to the gateway",
                    "the running gateway does not know this member");
     else if (!json_is_true(json_object_get(known, "serving")))
         doctor_add(doctor, subject, "gateway sign", POOL_STEP_SKIP, POOL_BLAME_NONE, "",

@@ -19,12 +19,20 @@ struct doctor_finding {
     char seen[1024], next[POOL_FINDING_TEXT];
 };
 
+/* What a member's token is, to find one that has two names. */
+struct doctor_token {
+    const char *member;
+    char token[sizeof((struct pool_diagnosis *)0)->token];
+};
+
 struct doctor {
     const struct gw_config *config; /* may have gaps; NULL when nothing could be read */
     const char *data, *control;     /* never NULL */
     struct kc_domain *domain;       /* NULL: no usable key */
     json_t *status;                 /* of the running gateway; NULL: none runs */
     size_t hsm_keys, software_keys; /* versions in the store */
+    struct doctor_token tokens[POOL_MAX_MEMBERS];
+    size_t token_count;
     struct doctor_finding *findings;
     size_t count, cap;
     bool out_of_memory;

@@ -80,6 +80,8 @@ void doctor_files(struct doctor *doctor)
     for (size_t i = 0; i < doctor->config->member_count; i++) {
         if (doctor->config->members[i].pin_file)
             secret_file(doctor, "pin", doctor->config->members[i].pin_file);
+        if (doctor->config->members[i].token_file)
+            secret_file(doctor, "token", doctor->config->members[i].token_file);
     }
 }
 

@@ -81,8 +81,8 @@ static int make(const char *data)
     kc_domain_check(domain, check);
     kc_domain_destroy(domain);
     printf("made the store and security domain %s in %s\n"
-           "Keep a copy of %s/" GW_DOMAIN_KEY_FILE " in a safe place: without it no key in the "
-           "store can be opened.\n",
+           "Without %s/" GW_DOMAIN_KEY_FILE " no key in the store can be opened: once the gateway "
+           "runs, keyward domain download seals it to the operators' certificates.\n",
            check, data, data);
     return 0;
 }

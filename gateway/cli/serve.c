@@ -11,7 +11,7 @@
 #include "gateway/process.h"
 
 struct serve_options {
-    bool dev;
+    bool dev, await_domain;
     const char *file, *data, *listen, *admin, *level;
 };
 
@@ -28,6 +28,8 @@ static int read_options(const struct cli_command *command, int argc, char **argv
         {"--admin", NULL, CLI_VALUE, "ADDR:PORT",
          "with --dev: health, metrics, status (" GW_DEV_ADMIN ")", &out->admin},
         {"--config", "-c", CLI_VALUE, "FILE", "run with a configuration", &out->file},
+        {"--await-domain", NULL, CLI_FLAG, NULL,
+         "without a security domain: answer only its download and upload", &out->await_domain},
         {"--log-level", NULL, CLI_VALUE, "LEVEL", "error, warn, info (default) or debug",
          &out->level},
         {.name = NULL}};
@@ -71,7 +73,7 @@ static bool wait_for_members(struct gw_app *app, int64_t ns)
         if (!ready)
             nanosleep(&step, NULL);
     }
-    if (ready && !stats->hsm)
+    if (ready && !stats->hsm && !app->awaiting)
         gw_log(GW_LOG_WARN, "no HSM is configured: keys of HSM type are held by the software core",
                NULL);
     free(stats);
@@ -121,10 +123,17 @@ int cli_serve(const struct cli_command *command, int argc, char **argv)
         fprintf(stderr, "%s\n", error);
         return 2;
     }
+    config->await_domain = options.await_domain;
     if (gw_app_create(&app, config, error, sizeof error) != KW_OK)
         return cli_fail("%s", error);
     code = serve(app, options.dev);
+    bool again = code == 0 && atomic_load(&app->restart);
     gw_app_destroy(app);
+    if (again) {
+        gw_log(GW_LOG_INFO, "starting anew with the new security domain", NULL);
+        gw_process_again();
+        return 1;
+    }
     if (code == 0)
         gw_log(GW_LOG_INFO, "stopped", NULL);
     return code;

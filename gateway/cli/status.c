@@ -22,8 +22,8 @@ static int read_options(const struct cli_command *command, int argc, char **argv
         {"--data", NULL, CLI_VALUE, "DIR", "data directory of serve --dev (./" GW_DEV_DATA ")",
          &out->data},
         {"--json", NULL, CLI_FLAG, NULL, "print status.json as it is", &out->json},
-        {"--force", NULL, CLI_FLAG, NULL, "member remove: also the last one that serves",
-         &out->force},
+        {"--force", NULL, CLI_FLAG, NULL,
+         "member remove: also the last one, or the last HSM, that serves", &out->force},
         {.name = NULL}};
     int code = cli_read(command, options, argc, argv, words);
     if (code == CLI_GO_ON && out->file && out->data)
@@ -192,11 +192,13 @@ static int await_zeroized(const struct place_options *options, const char *name)
                         outcome[0] ? outcome
                                    : "not done within a minute; see: "
                                      "keyward member list");
-    printf("%s: %s; it stays out of the group until: keyward member activate %s\n"
-           "keyward does not erase the token itself: that is the vendor's own step, with the "
-           "vendor's\n"
-           "tool and the security officer's login (initialise or zeroize the partition).\n",
-           name, outcome, name);
+    printf(
+        "%s: %s; it stays out of the group until: keyward member activate %s\n"
+        "keyward does not erase the token itself: that is the vendor's own step, with the "
+        "vendor's\n"
+        "tool and the security officer's login (initialise or zeroize the partition). Nor does it\n"
+        "touch keys that were on the token before (resident keys): they are not keyward's.\n",
+        name, outcome, name);
     return 0;
 }
 

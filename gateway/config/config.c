@@ -33,6 +33,7 @@ static void member_fini(struct pool_member_config *member)
     free((void *)(uintptr_t)member->token_file);
     free((void *)(uintptr_t)member->ca);
     free((void *)(uintptr_t)member->probe_host);
+    free((void *)(uintptr_t)member->paths);
 }
 
 void gw_config_free(struct gw_config *config)
@@ -49,6 +50,10 @@ void gw_config_free(struct gw_config *config)
         member_fini(&config->members[i]);
     for (size_t i = 0; i < config->vault_count; i++)
         gw_config_vault_fini(&config->vaults[i]);
+    for (size_t i = 0; i < config->backup_folder_count; i++)
+        free(config->backup_folders[i]);
+    free(config->backup_folders);
+    free(config->backup_ca);
     free(config->vaults);
     free(config->listeners);
     free(config->members);

@@ -18,6 +18,10 @@ struct gw_listener_config {
 /** Is it the name of a vault (GW_VAULT_NAME_ALLOWED)? */
 bool gw_vault_name_ok(struct kw_span name);
 
+struct gw_config;
+/** Gives each member of `config` the scopes of the vaults of `vaults_of` that list it. */
+void gw_config_scopes(struct gw_config *config, const struct gw_config *vaults_of);
+
 enum gw_vault_type {
     GW_VAULT_BOTH, /* Key Vault and Managed HSM at once */
     GW_VAULT_KEYS, /* a Key Vault */
@@ -31,6 +35,9 @@ struct gw_vault_config {
     size_t host_count;
     unsigned retention_days;
     bool purge_protection;
+    char **members; /* names of those that serve its keys; none: every member */
+    size_t member_count;
+    unsigned scope; /* of its keys (pool_key_desc.scope): 0, or one of its own */
 };
 
 struct gw_limits {
@@ -47,13 +54,17 @@ struct gw_config {
     char *path; /* of the file, NULL for --dev */
     char *data; /* directory */
     bool dev;
-    unsigned loops;   /* 0: one per processor, at most 4 */
-    unsigned workers; /* crypto worker threads; 0: one per processor */
+    bool await_domain; /* --await-domain: start without a security domain */
+    unsigned loops;    /* 0: one per processor, at most 4 */
+    unsigned workers;  /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
-    char *admin_bind;               /* NULL: none */
-    char *control_path;             /* Unix socket of the CLI, default DATA/control.sock */
-    char *tokens_file;              /* NULL: none */
+    char *admin_bind;      /* NULL: none */
+    char *control_path;    /* Unix socket of the CLI, default DATA/control.sock */
+    char *tokens_file;     /* NULL: none */
+    char **backup_folders; /* below which full backups may lie */
+    size_t backup_folder_count;
+    char *backup_ca; /* PEM file: authorities of storage; NULL: those of the system */
     struct gw_vault_config *vaults; /* beside the default one, which may be among them */
     size_t vault_count;
     struct pool_member_config *members;

@@ -64,6 +64,13 @@ kw_status gw_write_durable(const char *path, struct kw_span content, unsigned mo
     return sync_folder(path) ? KW_OK : failed("sync the folder of", path, error, error_len);
 }
 
+kw_status gw_rename_durable(const char *from, const char *to, char *error, size_t error_len)
+{
+    if (rename(from, to) != 0)
+        return failed("rename to", to, error, error_len);
+    return sync_folder(to) ? KW_OK : failed("sync the folder of", to, error, error_len);
+}
+
 kw_status gw_make_folder(const char *path, char *error, size_t error_len)
 {
     char part[PATH_MAX];

@@ -86,6 +86,7 @@ static void refuse_fields(const struct member_check *check, const char *type,
         {"coalesce", raw->coalesce != RAW_COALESCE_AUTO, RAW_MEMBER_PKCS11},
         {"sandbox", raw->sandbox != NULL, RAW_MEMBER_PKCS11},
         {"rlimits", raw->rlimits != NULL, RAW_MEMBER_PKCS11},
+        {"paths", raw->paths_count > 0, RAW_MEMBER_PKCS11},
         {"probe", raw->probe != NULL, RAW_MEMBER_PKCS11},
         {"loaded_keys", raw->loaded_keys != NULL, RAW_MEMBER_PKCS11},
         {"opens_hsm_keys", raw->opens_hsm_keys, RAW_MEMBER_CORE},
@@ -119,6 +120,37 @@ static void read_limits(const struct member_check *check, const struct raw_rlimi
         problem(check, "rlimits.files", "found %u; allowed: %d to 1048576", *raw->files, FILES_MIN);
     out->memory_max = memory;
     out->files_max = raw->files ? *raw->files : 0;
+}
+
+/** What a strict sandbox lets through besides: put end to end, as the pool takes them. */
+static kw_status read_paths(const struct member_check *check, const struct raw_member *raw,
+                            struct pool_member_config *out)
+{
+    char field[32];
+    struct stat st;
+    char *all = malloc(POOL_PATHS_MAX);
+    if (!all)
+        return KW_E_NOMEM;
+    out->paths = all;
+    if (out->sandbox != POOL_SANDBOX_STRICT)
+        problem(check, "paths", "has no meaning without sandbox: strict");
+    for (unsigned i = 0; i < raw->paths_count; i++) {
+        const char *path = raw->paths[i];
+        size_t len = strlen(path) + 1;
+        snprintf(field, sizeof field, "paths[%u]", i);
+        if (path[0] != '/')
+            problem(check, field, "found \"%.256s\"; allowed: a path from the root", path);
+        else if (stat(path, &st) != 0)
+            problem(check, field, "found \"%.256s\", which cannot be opened: %s", path,
+                    strerror(errno));
+        if (len > POOL_PATHS_MAX - out->paths_len) {
+            problem(check, "paths", "allowed: %u bytes in all", POOL_PATHS_MAX);
+            return KW_OK;
+        }
+        memcpy(all + out->paths_len, path, len);
+        out->paths_len += len;
+    }
+    return KW_OK;
 }
 
 /* tcp://HOST:PORT, the host a name, an IPv4 address or an IPv6 address in brackets */
@@ -169,6 +201,8 @@ static kw_status read_pkcs11(const struct member_check *check, const char *base,
     out->sandbox = raw->sandbox ? (enum pool_sandbox) * raw->sandbox : POOL_SANDBOX_DEFAULT;
     if (raw->rlimits)
         read_limits(check, raw->rlimits, out);
+    if (raw->paths_count > 0)
+        KW_TRY(read_paths(check, raw, out));
     if (raw->probe)
         KW_TRY(read_probe(check, raw->probe, out));
     out->module = gw_config_path(base, raw->module);
@@ -250,6 +284,44 @@ static void check_name(const struct member_check *check, const struct raw_group 
     }
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return same(a, b) || (a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino &&
+                          x.st_dev == y.st_dev);
+}
+
+/* One device under two names looks like a second copy of every key, and is none. What only the
+ * tokens themselves can tell (a label here, a serial number there) is found when they are seen. */
+static void check_twice(const struct member_check *check, const struct pool_member_config *members)
+{
+    const struct pool_member_config *own = &members[check->index];
+    for (size_t i = 0; i < check->index; i++) {
+        const struct pool_member_config *other = &members[i];
+        bool serials = own->token_serial && other->token_serial;
+        if (own->kind == POOL_MEMBER_PKCS11 && other->kind == POOL_MEMBER_PKCS11 &&
+            same_file(own->module, other->module) &&
+            (serials ? same(own->token_serial, other->token_serial)
+                     : same(own->token_label, other->token_label)))
+            problem(check, serials ? "serial" : "token",
+                    "found \"%.64s\" of the same module a second time (first in member %s); "
+                    "allowed: a token in one member%s",
+                    serials ? own->token_serial : own->token_label, other->name,
+                    serials ? "" : ", or \"serial\" in both where two tokens have one label");
+        else if (own->kind == POOL_MEMBER_REMOTE && same(own->url, other->url))
+            problem(check, "url", "found \"%.256s\" a second time (first in member %s)", own->url,
+                    other->name);
+        else
+            continue;
+        return;
+    }
+}
+
 kw_status gw_config_members(struct gw_document *doc, const char *base, const struct raw_group *raw,
                             struct gw_config *config)
 {
@@ -278,6 +350,7 @@ kw_status gw_config_members(struct gw_document *doc, const char *base, const str
             read_core(&check, from, to);
         else
             KW_TRY(read_pkcs11(&check, base, from, to));
+        check_twice(&check, config->members);
     }
     return KW_OK;
 }

@@ -49,6 +49,8 @@ struct raw_member {
     unsigned *sessions, *hosts, *loaded_keys;
     enum raw_sandbox *sandbox;
     struct raw_rlimits *rlimits;
+    char **paths;
+    unsigned paths_count;
     enum raw_coalesce coalesce;
     bool standby, opens_hsm_keys;
     unsigned *priority;
@@ -82,10 +84,16 @@ struct raw_limits {
 struct raw_vault {
     char *name;
     enum raw_vault_type type;
-    char **hosts;
-    unsigned hosts_count;
+    char **hosts, **members;
+    unsigned hosts_count, members_count;
     unsigned *retention_days;
     bool purge_protection;
+};
+
+struct raw_backup {
+    char **folders;
+    unsigned folders_count;
+    char *ca;
 };
 
 struct raw_config {
@@ -98,6 +106,7 @@ struct raw_config {
     struct raw_group *group;
     struct raw_auth *auth;
     struct raw_limits *limits;
+    struct raw_backup *backup;
     struct raw_vault *vaults;
     unsigned vaults_count;
 };

@@ -25,6 +25,9 @@ static const cyaml_strval_t roles[] = {{"user", RAW_ROLE_USER}, {"so", RAW_ROLE_
 static const cyaml_strval_t sandboxes[] = {
     {"default", RAW_SANDBOX_DEFAULT}, {"strict", RAW_SANDBOX_STRICT}, {"off", RAW_SANDBOX_OFF}};
 
+static const cyaml_schema_value_t text_entry = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
+
 static const cyaml_schema_field_t tls_fields[] = {
     NEEDED("certificate", raw_tls, certificate), NEEDED("private_key", raw_tls, private_key),
     TEXT("client_ca", raw_tls, client_ca), CYAML_FIELD_END};
@@ -62,6 +65,8 @@ static const cyaml_schema_field_t member_fields[] = {
     CYAML_FIELD_ENUM_PTR("sandbox", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, sandbox,
                          sandboxes, COUNT(sandboxes)),
     CYAML_FIELD_MAPPING_PTR("rlimits", OPTIONAL, struct raw_member, rlimits, rlimits_fields),
+    CYAML_FIELD_SEQUENCE("paths", OPTIONAL | CYAML_FLAG_POINTER, struct raw_member, paths,
+                         &text_entry, 0, CYAML_UNLIMITED),
     NUMBER("sessions", raw_member, sessions),
     NUMBER("hosts", raw_member, hosts),
     CYAML_FIELD_ENUM("coalesce", OPTIONAL | CYAML_FLAG_STRICT, struct raw_member, coalesce,
@@ -112,15 +117,14 @@ static const cyaml_schema_field_t limits_fields[] = {
     TEXT("drain", raw_limits, drain),
     CYAML_FIELD_END};
 
-static const cyaml_schema_value_t host_entry = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
-
 static const cyaml_schema_field_t vault_fields[] = {
     NEEDED("name", raw_vault, name),
     CYAML_FIELD_ENUM("type", OPTIONAL | CYAML_FLAG_STRICT, struct raw_vault, type, vault_types,
                      COUNT(vault_types)),
     CYAML_FIELD_SEQUENCE("hosts", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, hosts,
-                         &host_entry, 0, CYAML_UNLIMITED),
+                         &text_entry, 0, CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("members", OPTIONAL | CYAML_FLAG_POINTER, struct raw_vault, members,
+                         &text_entry, 0, CYAML_UNLIMITED),
     NUMBER("retention_days", raw_vault, retention_days),
     CYAML_FIELD_BOOL("purge_protection", OPTIONAL, struct raw_vault, purge_protection),
     CYAML_FIELD_END};
@@ -130,6 +134,11 @@ static const cyaml_schema_value_t vault_entry = {
 
 static const cyaml_schema_value_t listener_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_listener, listener_fields)};
+
+static const cyaml_schema_field_t backup_fields[] = {
+    CYAML_FIELD_SEQUENCE("folders", OPTIONAL | CYAML_FLAG_POINTER, struct raw_backup, folders,
+                         &text_entry, 0, 100),
+    TEXT("ca", raw_backup, ca), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t config_fields[] = {
     NEEDED("data", raw_config, data),
@@ -143,6 +152,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING_PTR("group", OPTIONAL, struct raw_config, group, group_fields),
     CYAML_FIELD_MAPPING_PTR("auth", OPTIONAL, struct raw_config, auth, auth_fields),
     CYAML_FIELD_MAPPING_PTR("limits", OPTIONAL, struct raw_config, limits, limits_fields),
+    CYAML_FIELD_MAPPING_PTR("backup", OPTIONAL, struct raw_config, backup, backup_fields),
     CYAML_FIELD_SEQUENCE("vaults", OPTIONAL | CYAML_FLAG_POINTER, struct raw_config, vaults,
                          &vault_entry, 0, 1000),
     CYAML_FIELD_END};

@@ -66,6 +66,46 @@ static kw_status read_hosts(struct gw_document *doc, const char *path, const str
     return KW_OK;
 }
 
+static bool is_member(const struct gw_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->member_count; i++) {
+        if (strcmp(config->members[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Its own members: the vault gets a scope of its own. */
+static kw_status read_members(struct gw_document *doc, const char *path,
+                              const struct raw_vault *raw, struct gw_config *config,
+                              struct gw_vault_config *out)
+{
+    char field[96];
+    unsigned scopes = 1;
+    if (raw->members_count == 0)
+        return KW_OK;
+    for (size_t i = 0; i < config->vault_count; i++)
+        scopes += config->vaults[i].scope != 0;
+    if (scopes > POOL_SCOPE_MAX)
+        gw_document_problem(doc, path, "at most %d vaults may have members of their own",
+                            POOL_SCOPE_MAX);
+    out->scope = scopes;
+    out->members = calloc(raw->members_count, sizeof *out->members);
+    if (!out->members)
+        return KW_E_NOMEM;
+    for (unsigned i = 0; i < raw->members_count; i++) {
+        snprintf(field, sizeof field, "%s.members[%u]", path, i);
+        if (!is_member(config, raw->members[i]))
+            gw_document_problem(doc, field, "found \"%.64s\"; allowed: a name of group.members",
+                                raw->members[i]);
+        out->members[out->member_count] = strdup(raw->members[i]);
+        if (!out->members[out->member_count])
+            return KW_E_NOMEM;
+        out->member_count++;
+    }
+    return KW_OK;
+}
+
 static kw_status read_vault(struct gw_document *doc, size_t index, const struct raw_vault *raw,
                             struct gw_config *config)
 {
@@ -93,6 +133,7 @@ static kw_status read_vault(struct gw_document *doc, size_t index, const struct 
     if (out->retention_days < GW_RETENTION_MIN || out->retention_days > GW_RETENTION_MAX)
         gw_document_problem(doc, field, "found %u; allowed: %d to %d", out->retention_days,
                             GW_RETENTION_MIN, GW_RETENTION_MAX);
+    KW_TRY(read_members(doc, path, raw, config, out));
     return read_hosts(doc, path, raw, config, out);
 }
 
@@ -106,7 +147,24 @@ kw_status gw_config_vaults(struct gw_document *doc, const struct raw_config *raw
         return KW_E_NOMEM;
     for (size_t i = 0; i < raw->vaults_count; i++)
         KW_TRY(read_vault(doc, i, &raw->vaults[i], config));
+    if (doc->problems == 0)
+        gw_config_scopes(config, config);
     return KW_OK;
+}
+
+void gw_config_scopes(struct gw_config *config, const struct gw_config *vaults_of)
+{
+    for (size_t i = 0; i < config->member_count; i++) {
+        struct pool_member_config *member = &config->members[i];
+        member->scopes = 0;
+        for (size_t j = 0; j < vaults_of->vault_count; j++) {
+            const struct gw_vault_config *vault = &vaults_of->vaults[j];
+            for (size_t k = 0; k < vault->member_count; k++) {
+                if (strcmp(vault->members[k], member->name) == 0)
+                    member->scopes |= (uint64_t)1 << vault->scope;
+            }
+        }
+    }
 }
 
 void gw_config_vault_fini(struct gw_vault_config *vault)
@@ -114,16 +172,24 @@ void gw_config_vault_fini(struct gw_vault_config *vault)
     for (size_t i = 0; i < vault->host_count; i++)
         free(vault->hosts[i]);
     free(vault->hosts);
+    for (size_t i = 0; i < vault->member_count; i++)
+        free(vault->members[i]);
+    free(vault->members);
     free(vault->name);
 }
 
 static bool same(const struct gw_vault_config *a, const struct gw_vault_config *b)
 {
     if (strcmp(a->name, b->name) != 0 || a->type != b->type || a->host_count != b->host_count ||
-        a->retention_days != b->retention_days || a->purge_protection != b->purge_protection)
+        a->retention_days != b->retention_days || a->member_count != b->member_count ||
+        a->purge_protection != b->purge_protection)
         return false;
     for (size_t i = 0; i < a->host_count; i++) {
         if (strcmp(a->hosts[i], b->hosts[i]) != 0)
+            return false;
+    }
+    for (size_t i = 0; i < a->member_count; i++) {
+        if (strcmp(a->members[i], b->members[i]) != 0)
             return false;
     }
     return true;

@@ -215,6 +215,18 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
         gw_log(GW_LOG_ERROR, "member gave a wrong answer; it was not sent", "member", member,
                "reason", reason, NULL);
         break;
+    case POOL_EVENT_OUTLIER:
+        gw_log_n(GW_LOG_WARN,
+                 event->number > 0 ? "member is an outlier and is asked last for a time"
+                                   : "member takes its share again",
+                 "seconds", event->number, "member", member, "reason", reason, NULL);
+        break;
+    case POOL_EVENT_KEY_LACKING:
+        gw_log(
+            GW_LOG_WARN,
+            "member is not asked for a resident key until its next start or: keyward member sync",
+            "member", member, "reason", reason, NULL);
+        break;
     case POOL_EVENT_TOKEN_REFUSED:
         gw_log(GW_LOG_ERROR,
                "member refused the token; no further attempt until the token file changes or an "
@@ -228,6 +240,11 @@ void gw_log_pool_event(void *ctx, const struct pool_event *event)
     case POOL_EVENT_MEMBERSHIP:
         gw_log(GW_LOG_INFO, "group changed", "member", member, "from", event->from, "to", event->to,
                "reason", reason, NULL);
+        break;
+    case POOL_EVENT_NO_LANDLOCK:
+        gw_log(GW_LOG_WARN,
+               "this kernel has no Landlock: hosts with sandbox: strict see the whole file system",
+               "member", member, NULL);
         break;
     case POOL_EVENT_CORE_ALARM:
         gw_log(GW_LOG_ERROR, "the core caught a wrong result of its own; it was not sent", "member",

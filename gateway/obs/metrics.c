@@ -45,6 +45,7 @@ struct certificate {
 struct gw_metrics {
     unsigned loops;
     struct block *blocks;
+    atomic_bool reload_failed, restart_needed;
     pthread_mutex_t lock; /* certificates */
     struct certificate certificates[MAX_CERTIFICATES];
     size_t certificate_count;
@@ -258,6 +259,22 @@ static void add_process(struct gw_text *text)
     gw_text_add(text, "keyward_process_open_fds %u\n", process.open_fds);
 }
 
+void gw_metrics_reload(struct gw_metrics *metrics, bool ok, bool restart_needed)
+{
+    atomic_store(&metrics->reload_failed, !ok);
+    atomic_store(&metrics->restart_needed, restart_needed);
+}
+
+static void add_reload(struct gw_text *text, const struct gw_metrics *metrics)
+{
+    gw_metric_head(text, "reload_ok", "gauge",
+                   "0 when the last SIGHUP left something as it was; see status.json.");
+    gw_text_add(text, "keyward_reload_ok %d\n", !atomic_load(&metrics->reload_failed));
+    gw_metric_head(text, "restart_needed", "gauge",
+                   "1 when the configuration file has changed in parts that need a restart.");
+    gw_text_add(text, "keyward_restart_needed %d\n", atomic_load(&metrics->restart_needed));
+}
+
 char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *len)
 {
     struct gw_text text = {.data = NULL};
@@ -267,6 +284,7 @@ char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *l
     add_request_seconds(&text, metrics);
     gw_metric_head(&text, "connections", "gauge", "Connections open now.");
     gw_text_add(&text, "keyward_connections %lld\n", (long long)gw_metrics_connections(metrics));
+    add_reload(&text, metrics);
     add_certificates(&text, metrics);
     gw_metrics_pool_certificates(&text, pool);
     gw_metrics_pool(&text, pool);

@@ -19,6 +19,10 @@ void gw_metrics_connection(struct gw_metrics *metrics, unsigned loop, int change
  *  replaces. Any thread. */
 void gw_metrics_certificate(struct gw_metrics *metrics, const char *subject, int64_t not_after);
 
+/** What came of the last reload: nothing stayed as it was; something in the file needs a restart.
+ *  Any thread. */
+void gw_metrics_reload(struct gw_metrics *metrics, bool ok, bool restart_needed);
+
 /** Connections open now, of all loops. Any thread. */
 int64_t gw_metrics_connections(const struct gw_metrics *metrics);
 /** Requests answered since start, of all loops. Any thread. */

@@ -47,6 +47,10 @@ static const struct {
     size_t offset;
 } member_numbers[] = {
     {"member_in_flight", "gauge", "Operations a member works on.", MEMBER(in_flight)},
+    {"member_in_flight_limit", "gauge",
+     "Operations a member is given at once, by the latency measured.", MEMBER(in_flight_limit)},
+    {"member_ejections_total", "counter",
+     "Times a member was clearly worse than the others and was asked last.", MEMBER(ejections)},
     {"member_queue_depth", "gauge", "Operations that wait for a member.", MEMBER(queued)},
 };
 

@@ -15,6 +15,11 @@ static json_t *reasons_of(const struct gw_app *app, const struct pool_stats *sta
         json_array_append_new(reasons, json_string("draining"));
     if (store_read_only(app->store))
         json_array_append_new(reasons, json_string("the store cannot be written"));
+    if (app->awaiting)
+        json_array_append_new(reasons,
+                              json_string("no security domain yet: download or upload one"));
+    if (atomic_load(&app->closed))
+        json_array_append_new(reasons, json_string("another security domain is being installed"));
     if (!stats->can_serve)
         json_array_append_new(reasons, json_string("no member of the group can serve"));
     return reasons;
@@ -33,6 +38,11 @@ static json_t *member_json(const struct pool_member_stats *member)
         member->admin, "health", member->health, "state", member->sense, "reason", member->reason,
         "serving", member->serving, "in_flight", (json_int_t)member->in_flight, "queued",
         (json_int_t)member->queued, "operations", (json_int_t)ok, "failed", (json_int_t)failed);
+    if (out)
+        json_object_set_new(out, "in_flight_limit",
+                            json_integer((json_int_t)member->in_flight_limit));
+    if (out && member->outlier)
+        json_object_set_new(out, "outlier", json_true());
     if (out && member->login_attempts_left >= 0)
         json_object_set_new(out, "login_attempts_left", json_integer(member->login_attempts_left));
     if (out && member->host_pid > 0)
@@ -73,6 +83,8 @@ static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
     struct gw_process process;
     json_t *reasons = reasons_of(app, stats);
     kc_domain_check(app->domain, check);
+    if (app->awaiting)
+        check[0] = '\0';
     gw_process_read(&process);
     json_t *out =
         json_pack("{s:s,s:b,s:o,s:I,s:I,s:I,s:s,s:b,s:b,s:o}", "version", KEYWARD_VERSION, "ready",

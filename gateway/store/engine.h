@@ -13,12 +13,25 @@ enum store_op {
     STORE_OP_DELETE,
     STORE_OP_RECOVER,
     STORE_OP_PURGE,
+    STORE_OP_ADD,
+    STORE_OP_REMOVE,
+    STORE_OP_WAKE,
+    STORE_OP_NEED,
+    STORE_OP_APPLY,      /* `parts`, all or none */
+    STORE_OP_VAULT_MOVE, /* from `vault` to `name` */
+    STORE_OP_VAULT_DROP,
+    STORE_OP_VAULT_REPLACE, /* as MOVE, in the place of what `name` has */
     STORE_OP_SETTING_PUT,
     /* queries: the reader's thread */
     STORE_OP_GET,
     STORE_OP_GET_DELETED,
     STORE_OP_LIST,
     STORE_OP_LIST_VERSIONS,
+    STORE_OP_DUE,
+    STORE_OP_READ_ALL, /* `parts` are the objects, `max_bytes` the bound */
+    STORE_OP_CURSOR_OPEN,
+    STORE_OP_CURSOR_NEXT,
+    STORE_OP_CURSOR_CLOSE,
     STORE_OP_SETTING_GET
 };
 
@@ -41,8 +54,14 @@ struct store_request {
     char after[STORE_NAME_MAX + 1];
     bool deleted;
     unsigned limit;
-    int64_t created, deleted_at, purge_at;
-    uint8_t *record; /* owned */
+    int64_t created, deleted_at, purge_at, wake_at, was_wake;
+    bool sets_wake, checks_wake, optional, has_base;
+    char base[STORE_VERSION_LEN + 1];
+    size_t max_bytes;
+    enum store_due_what due;
+    struct store_request *parts;   /* owned, a list */
+    struct store_snapshot *cursor; /* the engine's half of a cursor: NEXT, CLOSE */
+    uint8_t *record;               /* owned */
     size_t record_len;
     bool has_expected;
     uint8_t expected[STORE_HASH_LEN];
@@ -50,7 +69,7 @@ struct store_request {
     struct store_result result;
 
     struct gw_loop *loop;
-    store_done_fn *done;
+    store_done_fn *done; /* NULL: nobody waits for an answer */
     void *ctx;
     struct store_waiter *waiter;
 };
@@ -63,6 +82,7 @@ enum store_fault {
 };
 
 struct store_engine;
+struct store_snapshot;
 
 /** `begin` to `probe` run on the writer's thread, `query` on the reader's, both at the same time.
  *  `close` runs when both threads have ended. */
@@ -101,5 +121,3 @@ KW_MUST_CHECK kw_status store_sqlite_open(struct store_engine **out, const char 
 
 /** Appends an empty row to a result; NULL when memory is short. */
 struct store_row *store_result_add(struct store_result *result);
-/** Frees the rows; the status stays. */
-void store_result_clear(struct store_result *result);

@@ -30,6 +30,22 @@ static const char *const steps[] = {
     "  record BLOB NOT NULL,"
     "  UNIQUE(object, version));"
     "CREATE INDEX versions_order ON versions(object, seq);",
+    /* 2: what is due. Partial: most objects are neither deleted nor woken. */
+    "ALTER TABLE objects ADD COLUMN wake_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX objects_purge ON objects(kind, purge_at) WHERE deleted_at <> 0;"
+    "CREATE INDEX objects_wake ON objects(kind, wake_at) WHERE wake_at <> 0 AND deleted_at = 0;",
+    /* 3: the newest version's seq beside its object, and the two lists' indexes with all that a
+     * list says of an object: a page of a list, or a look-up without a version, reads one run of
+     * the index and the rows of the versions. */
+    "ALTER TABLE objects ADD COLUMN newest INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE objects SET newest ="
+    "  (SELECT coalesce(max(seq), 0) FROM versions WHERE object = objects.id);"
+    "DROP INDEX objects_live;"
+    "DROP INDEX objects_deleted;"
+    "CREATE INDEX objects_live ON objects"
+    "  (vault, kind, name, deleted_at, purge_at, wake_at, newest) WHERE deleted_at = 0;"
+    "CREATE INDEX objects_deleted ON objects"
+    "  (vault, kind, name, deleted_at, purge_at, wake_at, newest) WHERE deleted_at <> 0;",
 };
 
 unsigned store_schema_version(void)

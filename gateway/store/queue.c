@@ -38,7 +38,7 @@ kw_status store_queue_put(struct store_queue *queue, struct store_request *req)
     pthread_mutex_lock(&queue->lock);
     if (queue->closed) {
         status = KW_E_UNAVAILABLE;
-    } else if (queue->count >= queue->limit) {
+    } else if (queue->count >= queue->limit && req->op != STORE_OP_CURSOR_CLOSE) {
         status = KW_E_BUSY;
     } else {
         bool was_empty = queue->count == 0;

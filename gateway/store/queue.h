@@ -17,7 +17,8 @@ struct store_queue {
 KW_MUST_CHECK kw_status store_queue_init(struct store_queue *queue, size_t limit);
 void store_queue_destroy(struct store_queue *queue);
 
-/** Any thread. KW_E_BUSY when it is full, KW_E_UNAVAILABLE once it is closed. */
+/** Any thread. KW_E_BUSY when it is full (the close of a cursor always has room), KW_E_UNAVAILABLE
+ * once it is closed. */
 KW_MUST_CHECK kw_status store_queue_put(struct store_queue *queue, struct store_request *req);
 
 /** Waits until something is there, it is closed, or `wait_ms` have passed (negative: for ever);

@@ -24,5 +24,5 @@ void store_result_clear(struct store_result *result)
     free(result->rows);
     result->rows = NULL;
     result->row_count = 0;
-    result->more = false;
+    result->more = false; /* status, conflict and failed stay */
 }

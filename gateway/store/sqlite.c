@@ -8,7 +8,8 @@
 
 #include "gateway/store/data_dir.h"
 #include "gateway/store/migrations.h"
-#include "gateway/store/sqlite_objects.h"
+#include "gateway/store/sqlite_changes.h"
+#include "gateway/store/sqlite_queries.h"
 
 #define CHECKPOINT_PAGES 1000 /* about 4 MB of log */
 
@@ -17,8 +18,10 @@ struct sqlite_engine {
     int lock_fd;
     struct sqlite_conn writer;
     struct sqlite_conn reader;
-    int log_pages;     /* length of the log after the last commit */
-    int checkpoint_at; /* length at which the next checkpoint is due */
+    char path[PATH_MAX];
+    struct sqlite_cursors cursors; /* the reader's thread */
+    int log_pages;                 /* length of the log after the last commit */
+    int checkpoint_at;             /* length at which the next checkpoint is due */
 };
 
 static struct sqlite_engine *of(struct store_engine *engine)
@@ -46,7 +49,7 @@ static kw_status change(struct store_engine *base, struct store_request *req)
 {
     struct sqlite_conn *conn = &of(base)->writer;
     KW_TRY(sqlite_conn_exec(conn, "SAVEPOINT one"));
-    kw_status status = sqlite_objects_change(conn, req);
+    kw_status status = sqlite_change(conn, req);
     /* a full disk or an I/O error concerns everybody in the transaction, and SQLite may have taken
      * all of it back already */
     if (status != KW_OK && (conn->fault != STORE_FAULT_NONE || sqlite3_get_autocommit(conn->db)))
@@ -113,9 +116,11 @@ static kw_status probe(struct store_engine *base)
 
 static void query(struct store_engine *base, struct store_request *req)
 {
-    struct sqlite_conn *conn = &of(base)->reader;
-    conn->fault = STORE_FAULT_NONE;
-    req->result.status = sqlite_objects_query(conn, req);
+    struct sqlite_engine *engine = of(base);
+    bool cursor = req->op >= STORE_OP_CURSOR_OPEN && req->op <= STORE_OP_CURSOR_CLOSE;
+    engine->reader.fault = STORE_FAULT_NONE;
+    req->result.status =
+        cursor ? sqlite_cursor(&engine->cursors, req) : sqlite_query(&engine->reader, req);
     if (req->result.status != KW_OK)
         store_result_clear(&req->result);
 }
@@ -130,6 +135,7 @@ static void engine_close(struct store_engine *base)
         if (engine->reader.db)
             sqlite3_db_config(engine->reader.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     }
+    sqlite_cursors_close(&engine->cursors);
     sqlite_conn_close(&engine->reader);
     sqlite_conn_close(&engine->writer);
     if (engine->lock_fd >= 0)
@@ -154,9 +160,9 @@ static const struct store_engine_type sqlite_type = {
 static kw_status open_all(struct sqlite_engine *engine, const char *dir, char *error,
                           size_t error_len)
 {
-    char path[PATH_MAX];
+    char *path = engine->path;
     KW_TRY(store_dir_open(&engine->lock_fd, dir, error, error_len));
-    if (snprintf(path, sizeof path, "%s/keyward.db", dir) >= (int)sizeof path) {
+    if (snprintf(path, sizeof engine->path, "%s/keyward.db", dir) >= (int)sizeof engine->path) {
         snprintf(error, error_len, "the path of the data directory is too long");
         return KW_E_INPUT;
     }
@@ -183,6 +189,7 @@ kw_status store_sqlite_open(struct store_engine **out, const char *dir, char *er
     engine->base.type = &sqlite_type;
     engine->lock_fd = -1;
     engine->checkpoint_at = CHECKPOINT_PAGES;
+    engine->cursors.path = engine->path;
     kw_status status = open_all(engine, dir, error, error_len);
     if (status != KW_OK) {
         engine_close(&engine->base);

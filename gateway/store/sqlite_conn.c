@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define BUSY_TIMEOUT_MS 5000 /* only an operator's own sqlite3 shell can hold the lock */
+#define READER_CACHE_KIB "65536"
+#define BUSY_TIMEOUT_MS  5000 /* only an operator's own sqlite3 shell can hold the lock */
 
 static int last_errno(sqlite3_file *file)
 {
@@ -141,7 +142,12 @@ static kw_status configure(struct sqlite_conn *conn, bool reader)
                                   "PRAGMA cell_size_check=ON;"
                                   "PRAGMA mmap_size=0;"
                                   "PRAGMA temp_store=MEMORY"));
-    return reader ? sqlite_conn_exec(conn, "PRAGMA query_only=ON") : KW_OK;
+    if (!reader)
+        return KW_OK;
+    /* the reader keeps the inner pages of its indexes even with a million versions: a look-up then
+     * reads the one page of its row; memory is taken as pages are read, up to READER_CACHE_KIB */
+    return sqlite_conn_exec(conn, "PRAGMA query_only=ON;"
+                                  "PRAGMA cache_size=-" READER_CACHE_KIB);
 }
 
 kw_status sqlite_conn_open(struct sqlite_conn *conn, const char *path, bool reader, char *error,

@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "gateway/store/worker.h"
+#include "gateway/store/calls.h"
 
 #define QUEUE_MAX      4096
 #define RECORD_MAX     (4u << 20)
@@ -86,7 +86,7 @@ struct store_counters store_counters_read(const struct store *store)
 /* --- requests ----------------------------------------------------------------------------------
  */
 
-static kw_status copy_text(char *out, size_t room, const char *text)
+kw_status store_call_text(char *out, size_t room, const char *text)
 {
     size_t len = text ? strlen(text) : 0;
     if (len >= room)
@@ -97,7 +97,7 @@ static kw_status copy_text(char *out, size_t room, const char *text)
     return KW_OK;
 }
 
-static kw_status copy_record(struct store_request *req, struct kw_span record)
+kw_status store_call_record(struct store_request *req, struct kw_span record)
 {
     if (record.len == 0 || record.len > RECORD_MAX)
         return record.len ? KW_E_TOO_LARGE : KW_E_INPUT;
@@ -109,18 +109,28 @@ static kw_status copy_record(struct store_request *req, struct kw_span record)
     return KW_OK;
 }
 
-static kw_status fill_ref(struct store_request *req, const struct store_ref *ref)
+kw_status store_call_ref(struct store_request *req, const struct store_ref *ref)
 {
     if (!ref->vault || !ref->vault[0] || !ref->name || !ref->name[0])
         return KW_E_INPUT;
     req->kind = ref->kind;
-    KW_TRY(copy_text(req->vault, sizeof req->vault, ref->vault));
-    KW_TRY(copy_text(req->name, sizeof req->name, ref->name));
-    return copy_text(req->version, sizeof req->version, ref->version);
+    KW_TRY(store_call_text(req->vault, sizeof req->vault, ref->vault));
+    KW_TRY(store_call_text(req->name, sizeof req->name, ref->name));
+    return store_call_text(req->version, sizeof req->version, ref->version);
 }
 
-/** Hands the request over, or answers it here and now: `done` then runs inside the call. */
-static void submit(struct store *store, struct store_request *req, kw_status status)
+kw_status store_call_expected(struct store_request *req, struct kw_span expected)
+{
+    if (expected.len == 0)
+        return KW_OK;
+    if (expected.len != STORE_HASH_LEN)
+        return KW_E_INPUT;
+    req->has_expected = true;
+    memcpy(req->expected, expected.data, STORE_HASH_LEN);
+    return KW_OK;
+}
+
+void store_call_submit(struct store *store, struct store_request *req, kw_status status)
 {
     bool changes = store_op_changes(req->op);
     if (status == KW_OK && changes && store_read_only(store))
@@ -134,8 +144,8 @@ static void submit(struct store *store, struct store_request *req, kw_status sta
     }
 }
 
-static struct store_request *new_request(enum store_op op, struct gw_loop *loop,
-                                         store_done_fn *done, void *ctx)
+struct store_request *store_call_new(enum store_op op, struct gw_loop *loop, store_done_fn *done,
+                                     void *ctx)
 {
     struct store_request *req = calloc(1, sizeof *req);
     if (!req) {
@@ -152,42 +162,38 @@ static struct store_request *new_request(enum store_op op, struct gw_loop *loop,
 static void submit_ref(struct store *store, enum store_op op, struct gw_loop *loop,
                        const struct store_ref *ref, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(op, loop, done, ctx);
+    struct store_request *req = store_call_new(op, loop, done, ctx);
     if (req)
-        submit(store, req, fill_ref(req, ref));
+        store_call_submit(store, req, store_call_ref(req, ref));
 }
 
 void store_put(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                int64_t created, struct kw_span record, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(STORE_OP_PUT, loop, done, ctx);
+    struct store_request *req = store_call_new(STORE_OP_PUT, loop, done, ctx);
     if (!req)
         return;
-    kw_status status = fill_ref(req, ref);
+    kw_status status = store_call_ref(req, ref);
     if (status == KW_OK && strlen(req->version) != STORE_VERSION_LEN)
         status = KW_E_INPUT;
     if (status == KW_OK)
-        status = copy_record(req, record);
+        status = store_call_record(req, record);
     req->created = created;
-    submit(store, req, status);
+    store_call_submit(store, req, status);
 }
 
 void store_update(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                   struct kw_span record, struct kw_span expected, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(STORE_OP_UPDATE, loop, done, ctx);
+    struct store_request *req = store_call_new(STORE_OP_UPDATE, loop, done, ctx);
     if (!req)
         return;
-    kw_status status = fill_ref(req, ref);
-    if (status == KW_OK && expected.len != 0 && expected.len != STORE_HASH_LEN)
-        status = KW_E_INPUT;
+    kw_status status = store_call_ref(req, ref);
     if (status == KW_OK)
-        status = copy_record(req, record);
-    if (status == KW_OK && expected.len != 0) {
-        req->has_expected = true;
-        memcpy(req->expected, expected.data, STORE_HASH_LEN);
-    }
-    submit(store, req, status);
+        status = store_call_expected(req, expected);
+    if (status == KW_OK)
+        status = store_call_record(req, record);
+    store_call_submit(store, req, status);
 }
 
 void store_get(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
@@ -210,7 +216,7 @@ static kw_status check_limit(unsigned limit)
 void store_list(struct store *store, struct gw_loop *loop, const char *vault, enum store_kind kind,
                 bool deleted, const char *after, unsigned limit, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(STORE_OP_LIST, loop, done, ctx);
+    struct store_request *req = store_call_new(STORE_OP_LIST, loop, done, ctx);
     if (!req)
         return;
     req->kind = kind;
@@ -218,37 +224,37 @@ void store_list(struct store *store, struct gw_loop *loop, const char *vault, en
     req->limit = limit;
     kw_status status = vault && vault[0] ? check_limit(limit) : KW_E_INPUT;
     if (status == KW_OK)
-        status = copy_text(req->vault, sizeof req->vault, vault);
+        status = store_call_text(req->vault, sizeof req->vault, vault);
     if (status == KW_OK)
-        status = copy_text(req->after, sizeof req->after, after);
-    submit(store, req, status);
+        status = store_call_text(req->after, sizeof req->after, after);
+    store_call_submit(store, req, status);
 }
 
 void store_list_versions(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                          const char *after, unsigned limit, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(STORE_OP_LIST_VERSIONS, loop, done, ctx);
+    struct store_request *req = store_call_new(STORE_OP_LIST_VERSIONS, loop, done, ctx);
     if (!req)
         return;
     req->limit = limit;
-    kw_status status = fill_ref(req, ref);
+    kw_status status = store_call_ref(req, ref);
     if (status == KW_OK)
         status = check_limit(limit);
     if (status == KW_OK)
-        status = copy_text(req->after, sizeof req->after, after);
-    submit(store, req, status);
+        status = store_call_text(req->after, sizeof req->after, after);
+    store_call_submit(store, req, status);
 }
 
 void store_delete(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                   int64_t deleted_at, int64_t purge_at, store_done_fn *done, void *ctx)
 {
-    struct store_request *req = new_request(STORE_OP_DELETE, loop, done, ctx);
+    struct store_request *req = store_call_new(STORE_OP_DELETE, loop, done, ctx);
     if (!req)
         return;
     req->deleted_at = deleted_at;
     req->purge_at = purge_at;
     /* 0 says "live" in the table */
-    submit(store, req, deleted_at > 0 ? fill_ref(req, ref) : KW_E_INPUT);
+    store_call_submit(store, req, deleted_at > 0 ? store_call_ref(req, ref) : KW_E_INPUT);
 }
 
 void store_recover(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
@@ -261,66 +267,4 @@ void store_purge(struct store *store, struct gw_loop *loop, const struct store_r
                  store_done_fn *done, void *ctx)
 {
     submit_ref(store, STORE_OP_PURGE, loop, ref, done, ctx);
-}
-
-/* --- settings: blocking ------------------------------------------------------------------------
- */
-
-static kw_status run_blocking(struct store *store, struct store_request *req)
-{
-    struct store_waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                                  .ended = PTHREAD_COND_INITIALIZER};
-    bool changes = store_op_changes(req->op);
-    req->waiter = &waiter;
-    if (changes && store_read_only(store))
-        return KW_E_UNAVAILABLE;
-    KW_TRY(store_queue_put(changes ? &store->changes : &store->queries, req));
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done)
-        pthread_cond_wait(&waiter.ended, &waiter.lock);
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.ended);
-    pthread_mutex_destroy(&waiter.lock);
-    return req->result.status;
-}
-
-static kw_status setting_request(struct store_request **out, enum store_op op, const char *name)
-{
-    struct store_request *req = calloc(1, sizeof *req);
-    if (!req)
-        return KW_E_NOMEM;
-    req->op = op;
-    if (!name || !name[0] || copy_text(req->name, sizeof req->name, name) != KW_OK) {
-        free(req);
-        return KW_E_INPUT;
-    }
-    *out = req;
-    return KW_OK;
-}
-
-kw_status store_setting_get(struct store *store, const char *name, char *out, size_t out_len)
-{
-    struct store_request *req = NULL;
-    KW_TRY(setting_request(&req, STORE_OP_SETTING_GET, name));
-    kw_status status = run_blocking(store, req);
-    if (status == KW_OK) {
-        const struct store_row *row = &req->result.rows[0];
-        if (row->record_len >= out_len)
-            status = KW_E_TOO_LARGE;
-        else
-            memcpy(out, row->record, row->record_len + 1);
-    }
-    store_request_free(req);
-    return status;
-}
-
-kw_status store_setting_put(struct store *store, const char *name, const char *value)
-{
-    struct store_request *req = NULL;
-    KW_TRY(setting_request(&req, STORE_OP_SETTING_PUT, name));
-    kw_status status = value ? copy_record(req, kw_span_str(value)) : KW_E_INPUT;
-    if (status == KW_OK)
-        status = run_blocking(store, req);
-    store_request_free(req);
-    return status;
 }

@@ -13,6 +13,12 @@
 
 void store_request_free(struct store_request *req)
 {
+    while (req->parts) {
+        struct store_request *part = req->parts;
+        req->parts = part->next;
+        free(part->record);
+        free(part);
+    }
     store_result_clear(&req->result);
     free(req->record);
     free(req);
@@ -54,7 +60,7 @@ static struct store_request *cut_chain(struct store_request **list)
     struct store_request *req = chain->next, *rest = NULL, **rest_end = &rest;
     while (req) {
         struct store_request ***end =
-            req->loop == chain->loop && !req->waiter ? &chain_end : &rest_end;
+            req->loop == chain->loop && !req->waiter && req->done ? &chain_end : &rest_end;
         **end = req;
         *end = &req->next;
         req = req->next;
@@ -83,6 +89,12 @@ static void answer(struct store *store, struct store_request *list, struct store
             struct store_request *req = list;
             list = req->next;
             wake(req->waiter); /* the waiter owns the request */
+            continue;
+        }
+        if (!list->done) {
+            struct store_request *req = list;
+            list = req->next;
+            store_request_free(req);
             continue;
         }
         struct store_request *chain = cut_chain(&list);

@@ -348,6 +348,23 @@ void vault_cache_drop(struct vault_cache *cache, const char *vault, struct kw_sp
     release(gone);
 }
 
+void vault_cache_drop_vault(struct vault_cache *cache, const char *vault)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &cache->shards[i];
+        struct version *gone = NULL;
+        pthread_mutex_lock(&shard->lock);
+        for (struct object *object = shard->used_first, *newer; object; object = newer) {
+            newer = object->newer;
+            if (same_text(object->vault, vault, strlen(vault)))
+                remove_object(shard, object, &gone);
+        }
+        shard->generation++;
+        pthread_mutex_unlock(&shard->lock);
+        release(gone);
+    }
+}
+
 size_t vault_cache_count(struct vault_cache *cache)
 {
     size_t count = 0;

@@ -35,5 +35,8 @@ void vault_cache_publish(struct vault_cache *cache, struct vault_object *item, b
 /** A change of the whole object, or one of unknown outcome: forgets every version. */
 void vault_cache_drop(struct vault_cache *cache, const char *vault, struct kw_span name);
 
+/** Everything of a vault was exchanged: forgets it, and keeps nothing that was read before. */
+void vault_cache_drop_vault(struct vault_cache *cache, const char *vault);
+
 /** How many versions are kept. */
 size_t vault_cache_count(struct vault_cache *cache);

@@ -37,6 +37,9 @@ static kw_status begin_key(struct creation *creation, const struct vault_key_req
     if (!key)
         return KW_E_NOMEM;
     creation->key = key;
+    job->has_terms = req->terms != NULL;
+    if (req->terms)
+        job->terms = *req->terms;
     key->hsm = req->hsm;
     key->ops = req->ops;
     key->op_import = req->op_import;
@@ -118,7 +121,7 @@ static void on_checked(void *ctx, struct store_result *result)
     if (result->status == KW_OK)
         status = KW_E_CONFLICT;
     if (status == KW_OK && creation->key->hsm)
-        status = pool_copies_possible(job->vault->pool);
+        status = pool_copies_possible(job->vault->pool, creation->op.generate.scope);
     if (status == KW_OK) {
         creation->op.deadline_ns = kw_now_ns() + GENERATE_DEADLINE;
         status = pool_submit(job->vault->port(job->loop), &creation->op);
@@ -144,6 +147,7 @@ void vault_key_create(struct vault *vault, struct gw_loop *loop,
     op->generate.bits = req->bits;
     op->generate.exponent = req->exponent;
     op->generate.hsm = req->hsm;
+    op->generate.scope = vault_scope(vault, req->vault);
     memcpy(op->generate.key_id, creation->id, sizeof creation->id);
     op->generate.out = &creation->generated;
     op->on_done = on_generated;
@@ -163,6 +167,32 @@ void vault_key_import(struct vault *vault, struct gw_loop *loop,
     kw_status status = pool_key_wrap(vault->pool, creation->id, key, req->hsm, &blob);
     if (status == KW_OK)
         status = finish_key(creation, kc_key_public(key), kw_buf_span(&blob));
+    if (status != KW_OK)
+        end(creation, status);
+}
+
+static kw_status adopt(struct creation *creation, const struct vault_resident *resident,
+                       const struct kc_public *pub)
+{
+    struct vault_key *key = creation->key;
+    key->hsm = true;
+    key->resident = malloc(sizeof *resident);
+    if (!key->resident)
+        return KW_E_NOMEM;
+    *key->resident = *resident;
+    KW_TRY(vault_key_make_usable(creation->job.vault, key, pub));
+    vault_job_put(&creation->job, &key->object);
+    return KW_OK;
+}
+
+void vault_key_adopt(struct vault *vault, struct gw_loop *loop, const struct vault_key_request *req,
+                     const struct vault_resident *resident, const struct kc_public *pub,
+                     vault_key_fn *done, void *ctx)
+{
+    struct creation *creation = begin(vault, loop, req, done, ctx);
+    if (!creation)
+        return;
+    kw_status status = adopt(creation, resident, pub);
     if (status != KW_OK)
         end(creation, status);
 }

@@ -20,7 +20,15 @@ kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
     struct pool_key_desc desc = {.hsm = key->hsm,
                                  .pub = *pub,
                                  .blob = kw_span_of(key->blob, key->blob_len),
+                                 .scope = vault_scope(vault, key->vault),
                                  .name = key->name};
+    if (key->resident) {
+        desc.resident = kw_span_of(key->resident->id, key->resident->id_len);
+        desc.check = kw_span_of(key->resident->check, key->resident->check_len);
+    }
+    key->kty = pub->kty;
+    key->curve = pub->curve;
+    key->bits = pub->bits;
     if (vault_version_id(desc.id, key->version) != KW_OK)
         return KW_E_INTEGRITY;
     return pool_key_create(&key->key, vault->pool, &desc);
@@ -63,6 +71,7 @@ static void clear(struct vault_object *object)
     if (key->key)
         pool_key_unref(key->key);
     free(key->blob);
+    free(key->resident);
 }
 
 static void answer(vault_any_fn *done, void *ctx, kw_status status, struct vault_object *object)
@@ -89,18 +98,8 @@ const struct vault_kind vault_key_kind = {
 /* --- the calls ---------------------------------------------------------------------------------
  */
 
-#define CALL(...)                                                                                  \
-    (const struct vault_call)                                                                      \
-    {                                                                                              \
-        .kind = &vault_key_kind, .vault = vault, .loop = loop, .vault_name = vault_name,           \
-        .name = name, .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__                        \
-    }
-#define PAGE(...)                                                                                  \
-    (const struct vault_page_call)                                                                 \
-    {                                                                                              \
-        .kind = &vault_key_kind, .vault = vault, .loop = loop, .vault_name = vault_name,           \
-        .after = after, .limit = limit, .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__      \
-    }
+#define CALL(...) VAULT_CALL(&vault_key_kind, __VA_ARGS__)
+#define PAGE(...) VAULT_PAGE_CALL(&vault_key_kind, __VA_ARGS__)
 
 struct vault_key *vault_key_peek(struct vault *vault, const char *vault_name, struct kw_span name,
                                  struct kw_span version)
@@ -121,9 +120,9 @@ void vault_key_get_deleted(struct vault *vault, struct gw_loop *loop, const char
 }
 
 void vault_key_delete(struct vault *vault, struct gw_loop *loop, const char *vault_name,
-                      struct kw_span name, vault_key_fn *done, void *ctx)
+                      struct kw_span name, unsigned retention_days, vault_key_fn *done, void *ctx)
 {
-    vault_object_delete(&CALL());
+    vault_object_delete(&CALL(.retention_days = retention_days));
 }
 
 void vault_key_recover(struct vault *vault, struct gw_loop *loop, const char *vault_name,

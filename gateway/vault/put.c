@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "crypto/base/clock.h"
 #include "gateway/vault/vault.h"
 
 struct put {
@@ -32,6 +33,24 @@ static void on_stored(void *ctx, struct store_result *result)
     end(put, result->status);
 }
 
+/** A key's new version changes when its rotation policy is due: the scheduler is to look at it, or
+ *  has done so already and made this version. */
+static void put_policy_change(const struct vault_job *job, struct store_change *change)
+{
+    *change = (struct store_change){.op = STORE_CHANGE_WAKE,
+                                    .ref = vault_job_ref(job),
+                                    .wake_at = kw_wall_s(),
+                                    .optional = true};
+    change->ref.kind = STORE_KEY_POLICY;
+    change->ref.version = NULL;
+    if (job->has_terms) {
+        change->optional = false;
+        change->checks_wake = true;
+        change->was_wake = job->terms.was_wake;
+        change->wake_at = job->terms.wake_at;
+    }
+}
+
 void vault_job_put(struct vault_job *job, struct vault_object *object)
 {
     uint8_t *record = NULL;
@@ -49,7 +68,16 @@ void vault_job_put(struct vault_job *job, struct vault_object *object)
     vault_job_note(job);
     struct store_ref ref = vault_job_ref(job);
     ref.version = object->version;
-    store_put(job->vault->store, job->loop, &ref, object->attributes.created,
-              kw_span_of(record, record_len), on_stored, put);
+    struct store_change changes[2] = {{.op = STORE_CHANGE_PUT,
+                                       .ref = ref,
+                                       .created = object->attributes.created,
+                                       .record = kw_span_of(record, record_len)}};
+    size_t count = 1;
+    if (ref.kind == STORE_KEY) {
+        put_policy_change(job, &changes[1]);
+        changes[0].base = job->has_terms ? job->terms.base : NULL;
+        count = 2;
+    }
+    store_apply(job->vault->store, job->loop, changes, count, on_stored, put);
     free(record);
 }

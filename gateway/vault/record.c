@@ -22,10 +22,15 @@ enum field {
     F_X,
     F_Y,
     F_BLOB,
-    F_LAST = VAULT_F_TAG
+    /* of keys that live on tokens */
+    F_RESIDENT_ID = VAULT_F_TAG + 1,
+    F_RESIDENT_LABEL,
+    F_RESIDENT_CHECK,
+    F_MANAGED, /* only where it is true: what has no use for it stays readable */
+    F_LAST = F_MANAGED
 };
 
-#define NUMBERS 7 /* fields of fixed size */
+#define NUMBERS 8 /* fields of fixed size */
 
 /* --- writing -----------------------------------------------------------------------------------
  */
@@ -37,6 +42,9 @@ static kw_status room_for(const struct vault_key *key, const struct kc_public *p
     KW_TRY(vault_common_room(&key->object, room));
     *room += 1 + NUMBERS * VAULT_NUMBER_ROOM + 5 * VAULT_FIELD_HEADER + pub->n_len + pub->e_len +
              2 * pub->coord_len + key->blob_len;
+    if (key->resident)
+        *room += 3 * VAULT_FIELD_HEADER + key->resident->id_len + key->resident->check_len +
+                 strlen(key->resident->label);
     return KW_OK;
 }
 
@@ -50,12 +58,20 @@ static void encode(struct kw_buf *buf, const struct vault_key *key, const struct
     vault_put_number(buf, F_OPS, key->ops);
     vault_put_number(buf, F_OP_IMPORT, key->op_import);
     vault_put_number(buf, F_OP_EXPORT, key->op_export);
+    if (key->managed)
+        vault_put_number(buf, F_MANAGED, 1);
     vault_put_attributes(buf, &key->object);
     vault_put_bytes(buf, F_N, pub->n, pub->n_len);
     vault_put_bytes(buf, F_E, pub->e, pub->e_len);
     vault_put_bytes(buf, F_X, pub->x, pub->coord_len);
     vault_put_bytes(buf, F_Y, pub->y, pub->coord_len);
     vault_put_bytes(buf, F_BLOB, key->blob, key->blob_len);
+    if (key->resident) {
+        const char *label = key->resident->label;
+        vault_put_bytes(buf, F_RESIDENT_ID, key->resident->id, key->resident->id_len);
+        vault_put_bytes(buf, F_RESIDENT_LABEL, label, strlen(label));
+        vault_put_bytes(buf, F_RESIDENT_CHECK, key->resident->check, key->resident->check_len);
+    }
     vault_put_tags(buf, &key->object);
 }
 
@@ -110,6 +126,26 @@ static bool public_field(struct reading *r, unsigned which, struct kw_span field
     }
 }
 
+/** Id, label and check value, in any order. */
+static bool resident_field(struct vault_key *key, unsigned which, struct kw_span field)
+{
+    if (!key->resident)
+        key->resident = calloc(1, sizeof *key->resident);
+    struct vault_resident *resident = key->resident;
+    size_t len = 0;
+    if (!resident)
+        return false;
+    if (which == F_RESIDENT_ID)
+        return field.len > 0 &&
+               vault_take_bytes(field, resident->id, sizeof resident->id, &resident->id_len);
+    if (which == F_RESIDENT_CHECK)
+        return field.len == sizeof resident->check &&
+               vault_take_bytes(field, resident->check, sizeof resident->check,
+                                &resident->check_len);
+    return vault_take_bytes(field, (uint8_t *)resident->label, POOL_LABEL_MAX, &len) &&
+           memchr(resident->label, 0, len) == NULL;
+}
+
 static bool take_field(void *ctx, unsigned which, struct kw_span field)
 {
     struct reading *r = ctx;
@@ -127,11 +163,23 @@ static bool take_field(void *ctx, unsigned which, struct kw_span field)
         return vault_take_flag(field, &key->op_import);
     case F_OP_EXPORT:
         return vault_take_flag(field, &key->op_export);
+    case F_MANAGED:
+        return vault_take_flag(field, &key->managed);
     case F_BLOB:
         return vault_take_copy(field, KC_BLOB_MAX, &key->blob, &key->blob_len);
+    case F_RESIDENT_ID:
+    case F_RESIDENT_LABEL:
+    case F_RESIDENT_CHECK:
+        return resident_field(key, which, field);
     default:
         return public_field(r, which, field);
     }
+}
+
+/** A key has a blob or lives on tokens. */
+static bool is_whole(const struct vault_key *key)
+{
+    return !key->resident || (key->hsm && key->blob_len == 0 && key->resident->id_len > 0);
 }
 
 kw_status vault_record_open(const struct kc_domain *domain, const char *vault,
@@ -150,10 +198,15 @@ kw_status vault_record_open(const struct kc_domain *domain, const char *vault,
             vault_fields_read(&key->object, kw_buf_span(&plain), FORMAT, F_LAST, take_field, &r);
     }
     vault_plain_free(&plain);
+    if (status == KW_OK && !is_whole(key))
+        status = KW_E_INTEGRITY;
     if (status != KW_OK) {
         vault_key_unref(key);
         return status;
     }
+    key->kty = pub->kty;
+    key->curve = pub->curve;
+    key->bits = pub->bits;
     key->deleted_at = row->deleted_at;
     key->purge_at = row->purge_at;
     *out = key;

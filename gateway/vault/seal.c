@@ -37,18 +37,17 @@ void vault_plain_free(struct kw_buf *plain)
     *plain = (struct kw_buf){0};
 }
 
-kw_status vault_seal(const struct kc_domain *domain, const struct vault_object *place,
-                     struct kw_buf *plain, uint8_t **out, size_t *out_len)
+kw_status vault_seal_at(const struct kc_domain *domain, const struct store_ref *place,
+                        struct kw_span plain, uint8_t **out, size_t *out_len)
 {
     struct place at;
-    size_t room = plain->len + KC_SEAL_OVERHEAD;
+    size_t room = plain.len + KC_SEAL_OVERHEAD;
     struct kw_buf sealed = {.data = malloc(room), .cap = room};
-    kw_status status = sealed.data ? KW_OK : KW_E_NOMEM;
-    if (status == KW_OK)
-        status = kc_seal(
-            domain, place_of(&at, place->kind->store, place->vault, place->name, place->version),
-            kw_buf_span(plain), &sealed);
-    vault_plain_free(plain);
+    if (!sealed.data)
+        return KW_E_NOMEM;
+    kw_status status =
+        kc_seal(domain, place_of(&at, place->kind, place->vault, place->name, place->version),
+                plain, &sealed);
     if (status != KW_OK) {
         free(sealed.data);
         return status;
@@ -56,6 +55,18 @@ kw_status vault_seal(const struct kc_domain *domain, const struct vault_object *
     *out = sealed.data;
     *out_len = sealed.len;
     return KW_OK;
+}
+
+kw_status vault_seal(const struct kc_domain *domain, const struct vault_object *place,
+                     struct kw_buf *plain, uint8_t **out, size_t *out_len)
+{
+    struct store_ref ref = {.vault = place->vault,
+                            .kind = place->kind->store,
+                            .name = place->name,
+                            .version = place->version};
+    kw_status status = vault_seal_at(domain, &ref, kw_buf_span(plain), out, out_len);
+    vault_plain_free(plain);
+    return status;
 }
 
 kw_status vault_unseal(const struct kc_domain *domain, enum store_kind kind, const char *vault,

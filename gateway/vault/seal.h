@@ -6,6 +6,11 @@
 #include "crypto/domain/domain.h"
 #include "gateway/vault/kind.h"
 
+/** Seals for a place, of which all members are needed. `*out` is malloc'd; `plain` stays the
+ *  caller's. Any thread. */
+KW_MUST_CHECK kw_status vault_seal_at(const struct kc_domain *domain, const struct store_ref *place,
+                                      struct kw_span plain, uint8_t **out, size_t *out_len);
+
 /** Seals `plain`, which is wiped and freed whatever comes of it; `*out` is malloc'd. */
 KW_MUST_CHECK kw_status vault_seal(const struct kc_domain *domain, const struct vault_object *place,
                                    struct kw_buf *plain, uint8_t **out, size_t *out_len);

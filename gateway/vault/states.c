@@ -1,21 +1,17 @@
-/* Delete, recover, purge: changes of a whole object. The cache forgets all of it before the answer
+/* Delete, recover, purge of an object of any kind. The caches have forgotten it before the answer
  * goes out, so that nothing that starts after the answer sees the state before. */
 
 #include <stdlib.h>
 
-#include "crypto/base/clock.h"
+#include "gateway/vault/lifecycle.h"
 #include "gateway/vault/vault.h"
-
-#define RETENTION_S ((int64_t)VAULT_RETENTION_DAYS * 86400)
 
 static void on_changed(void *ctx, struct store_result *result)
 {
     struct vault_job *job = ctx;
     struct vault_object *object = NULL;
     kw_status status = result->status;
-    if (status == KW_OK || status == KW_E_IO)
-        vault_job_drop(job);
-    if (status == KW_OK && result->row_count > 0)
+    if (status == KW_OK && result->row_count > 0 && result->rows[0].record)
         status = job->kind->open(job->vault, job->vault_name, &result->rows[0], true, &object);
     vault_job_end(job, status, object);
     vault_object_unref(object);
@@ -27,8 +23,8 @@ void vault_object_delete(const struct vault_call *call)
     if (!job)
         return;
     struct store_ref ref = vault_job_ref(job);
-    int64_t now = kw_wall_s();
-    store_delete(call->vault->store, call->loop, &ref, now, now + RETENTION_S, on_changed, job);
+    unsigned days = call->retention_days ? call->retention_days : VAULT_RETENTION_DEFAULT;
+    vault_ref_delete(call->vault, call->loop, &ref, days, on_changed, job);
 }
 
 void vault_object_recover(const struct vault_call *call)
@@ -37,7 +33,7 @@ void vault_object_recover(const struct vault_call *call)
     if (!job)
         return;
     struct store_ref ref = vault_job_ref(job);
-    store_recover(call->vault->store, call->loop, &ref, on_changed, job);
+    vault_ref_recover(call->vault, call->loop, &ref, on_changed, job);
 }
 
 void vault_object_purge(const struct vault_call *call)
@@ -46,5 +42,5 @@ void vault_object_purge(const struct vault_call *call)
     if (!job)
         return;
     struct store_ref ref = vault_job_ref(job);
-    store_purge(call->vault->store, call->loop, &ref, on_changed, job);
+    vault_ref_purge(call->vault, call->loop, &ref, on_changed, job);
 }

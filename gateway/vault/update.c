@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 #include <stdlib.h>
 
+#include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
 #include "gateway/vault/vault.h"
 
@@ -62,8 +63,17 @@ static kw_status write_back(struct update *update, const struct store_row *row)
     SHA256(row->record, row->record_len, hash);
     struct store_ref ref = vault_job_ref(job);
     ref.version = row->version;
-    store_update(job->vault->store, job->loop, &ref, kw_span_of(record, record_len),
-                 kw_span_of(hash, sizeof hash), on_stored, update);
+    struct store_change changes[2] = {{.op = STORE_CHANGE_UPDATE,
+                                       .ref = ref,
+                                       .record = kw_span_of(record, record_len),
+                                       .expected = kw_span_of(hash, sizeof hash)}};
+    /* a key that expires at another time, or is enabled again, is rotated at another time */
+    bool wakes = ref.kind == STORE_KEY && (update->change.has_exp || update->change.has_enabled);
+    changes[1] = (struct store_change){
+        .op = STORE_CHANGE_WAKE, .ref = ref, .wake_at = kw_wall_s(), .optional = true};
+    changes[1].ref.kind = STORE_KEY_POLICY;
+    changes[1].ref.version = NULL;
+    store_apply(job->vault->store, job->loop, changes, wakes ? 2 : 1, on_stored, update);
     free(record);
     return KW_OK;
 }

@@ -25,6 +25,17 @@ kw_status vault_create_with(struct vault **out, struct store *store, struct pool
     return KW_OK;
 }
 
+void vault_set_scopes(struct vault *vault, vault_scope_fn *scope_of, void *ctx)
+{
+    vault->scope_of = scope_of;
+    vault->scope_ctx = ctx;
+}
+
+unsigned vault_scope(const struct vault *vault, const char *vault_name)
+{
+    return vault->scope_of ? vault->scope_of(vault->scope_ctx, vault_name) : 0;
+}
+
 void vault_destroy(struct vault *vault)
 {
     if (!vault)

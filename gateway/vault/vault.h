@@ -21,7 +21,12 @@ struct vault {
     vault_port_fn *port;
     struct vault_cache *caches[VAULT_KINDS]; /* by enum store_kind */
     struct vault_flights *flights;
+    vault_scope_fn *scope_of; /* NULL: every vault is served by every member */
+    void *scope_ctx;
 };
+
+/** Which members serve the keys of that vault (pool_key_desc.scope). */
+unsigned vault_scope(const struct vault *vault, const char *vault_name);
 
 KW_MUST_CHECK kw_status vault_create_with(struct vault **out, struct store *store,
                                           struct pool *pool, const struct kc_domain *domain,
@@ -36,6 +41,8 @@ struct vault_job {
     vault_any_fn *done; /* called through kind->answer */
     void *ctx;
     uint64_t generation; /* of the cache, noted before the store was asked */
+    bool has_terms;      /* of a new version */
+    struct vault_put_terms terms;
     char vault_name[STORE_VAULT_MAX + 1];
     char name[STORE_NAME_MAX + 1];
     char version[STORE_VERSION_LEN + 1];
@@ -48,6 +55,7 @@ struct vault_call {
     struct gw_loop *loop;
     const char *vault_name;
     struct kw_span name, version; /* empty version: the newest */
+    unsigned retention_days;      /* of a delete; 0: the default */
     vault_any_fn *done;
     void *ctx;
 };
@@ -88,6 +96,20 @@ struct vault_page_call {
 };
 void vault_object_list(const struct vault_page_call *call);
 void vault_object_versions(const struct vault_page_call *call, struct kw_span name);
+
+/* The usual case: every parameter of the caller has the name of its member. */
+#define VAULT_CALL(kind_, ...)                                                                     \
+    (const struct vault_call)                                                                      \
+    {                                                                                              \
+        .kind = (kind_), .vault = vault, .loop = loop, .vault_name = vault_name, .name = name,     \
+        .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__                                      \
+    }
+#define VAULT_PAGE_CALL(kind_, ...)                                                                \
+    (const struct vault_page_call)                                                                 \
+    {                                                                                              \
+        .kind = (kind_), .vault = vault, .loop = loop, .vault_name = vault_name, .after = after,   \
+        .limit = limit, .done = (vault_any_fn *)done, .ctx = ctx, __VA_ARGS__                      \
+    }
 
 /** What a kind changes beside vault_change; `more` is the copy that the update took. */
 typedef kw_status vault_apply_fn(struct vault_object *object, const void *more);

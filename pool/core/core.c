@@ -144,6 +144,8 @@ static void core_stats(struct pool_member *member, struct pool_member_stats *out
 
 const struct pool_member_type pool_member_core = {
     .kind = "core",
+    .depth_min = 16,
+    .depth_max = 64,
     .create = core_create,
     .destroy = core_destroy,
     .attach = core_attach,

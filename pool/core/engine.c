@@ -256,7 +256,7 @@ static void run_batch(struct core_worker *worker, struct pool_op **ops, unsigned
 /* Lock held: the next batch; 0 when nothing waits. */
 static unsigned take_batch(struct core_engine *engine, struct pool_op **ops, unsigned *shape)
 {
-    *shape = core_queues_oldest_shape(&engine->queues);
+    *shape = core_queues_next_shape(&engine->queues);
     if (*shape == KC_SHAPE_COUNT) {
         return 0;
     }

@@ -3,8 +3,9 @@
  * that make keys. Shared by every core member of a pool.
  *
  * Natural batching: a worker that becomes free takes what waits of one shape, up to the kernel's
- * width; it never waits for company. Which shape: the one whose first operation waits longest, so
- * no shape starves. How many: see core_batch_size. */
+ * width; it never waits for company. Which shape: the one whose first operation has its turn
+ * first among the clients that wait (pool/fair.h), so no client and no shape starves. How many: see
+ * core_batch_size. */
 
 #include "pool/pool_impl.h"
 

@@ -186,6 +186,10 @@ static bool see_library(struct look *look)
     OK(look, "token \"%s\" serial %s (%s %s, firmware %s)", hello->label, hello->serial,
        hello->manufacturer, hello->model, hello->firmware);
     snprintf(look->out->serial, sizeof(look->out->serial), "%s", hello->serial);
+    if (hello->serial[strspn(hello->serial, "0 ")] != '\0') {
+        snprintf(look->out->token, sizeof(look->out->token), "%s|%s|%s|%s", hello->manufacturer,
+                 hello->model, hello->serial, hello->label);
+    }
     return true;
 }
 

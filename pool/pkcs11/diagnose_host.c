@@ -36,7 +36,8 @@ kw_status diagnose_host_start(struct diagnose_host *host, const struct pool_memb
                                    .loaded_keys = POOL_LOADED_KEYS,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,
-                                   .files = member->files_max};
+                                   .files = member->files_max,
+                                   .paths = kw_span_of(member->paths, member->paths_len)};
     struct kw_buf out = {host->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = pool_p11_open_lock(options->state_dir, member->module);

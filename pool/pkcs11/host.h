@@ -5,6 +5,8 @@
  *   host_token.c    module, token, login, domain
  *   host_domain.c   whose domain the token belongs to
  *   host_keys.c     the keys that are loaded now
+ *   host_objects.c  what the token holds by itself: where resident keys are found
+ *   host_list.c     the same, for operators
  *   host_run.c      one operation: retry rules and verdict
  *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
  *   host_coalesce.c many key wraps as one
@@ -21,11 +23,15 @@
 #include "pool/pkcs11/wire.h"
 #include "pool/pool.h"
 
+/** A resident key that this token has not got, or has more than once: not a code of any token. */
+#define POOL_HOST_LACKS (CKR_VENDOR_DEFINED | 0x6b770001UL)
+
 /** Output room of a session: an answer, and behind it a joined or padded copy of an input. */
 #define POOL_HOST_ROOM (2u * POOL_WIRE_DATA_MAX + 64u)
 
 struct pool_host_keys;
 struct pool_host_work;
+struct pool_host_objects;
 
 struct pool_host {
     int control_fd;
@@ -53,6 +59,10 @@ struct pool_host {
     bool wrap_raw, wrap_raw_p;   /* C_Encrypt with CKM_AES_KEY_WRAP, ..._KWP passes its vectors */
     CK_MECHANISM_TYPE transport; /* for PKCS#8 blobs */
     _Atomic int gcm_layout;      /* 0: with ulIvBits, 1: without */
+
+    pthread_mutex_t finding; /* one search at a time, on a session of its own */
+    CK_SESSION_HANDLE finder;
+    struct pool_host_objects *objects_known; /* NULL: not looked yet */
 
     pthread_mutex_t generating; /* key generation is serial: tokens race there */
     struct pool_host_keys *keys;
@@ -129,6 +139,66 @@ void pool_host_key_stale(struct pool_host *host, struct pool_host_key *key,
 /** Drops the keys with these ids (none: all) and destroys their objects, those in use when their
  *  operation ends. */
 void pool_host_keys_forget(struct pool_host *host, struct kw_span ids);
+
+/** Copies the ids of the keys that are held now; at most `max`. */
+size_t pool_host_keys_ids(struct pool_host_keys *keys, uint8_t (*ids)[KW_KEY_ID_LEN], size_t max);
+
+/* --- host_objects.c --- */
+
+/** An object that lives on the token. */
+struct pool_host_object {
+    CK_OBJECT_CLASS class;
+    CK_KEY_TYPE type; /* keys only */
+    CK_OBJECT_HANDLE handle;
+    bool long_id;
+    uint8_t id_len;
+    uint8_t id[POOL_RESIDENT_ID_MAX];
+};
+
+/** Sorted by class, id and type. */
+struct pool_host_objects {
+    struct pool_host_object *list;
+    size_t count, cap;
+    bool cut; /* there are more */
+};
+
+/** Finds the private or secret key with this CKA_ID. The first call reads the ids of all keys on
+ *  the token, later ones ask what was read then. POOL_HOST_LACKS when it was not there, or twice,
+ *  or is a secret key of another check value (`check` empty: none to compare). Any thread. */
+CK_RV pool_host_object_find(struct pool_host *host, CK_OBJECT_HANDLE *out, enum kw_kty kty,
+                            struct kw_span id, struct kw_span check);
+/** The handle does not stand for the key any more: the token is asked for this one id again. */
+void pool_host_object_stale(struct pool_host *host, CK_OBJECT_HANDLE handle);
+/** What was read is forgotten. */
+void pool_host_objects_forget(struct pool_host *host);
+/** Reads all objects of a class into `objects` (at most POOL_FOUND_MAX of them). Under
+ *  host->finding. */
+CK_RV pool_host_objects_read(struct pool_host *host, struct pool_host_objects *objects,
+                             CK_OBJECT_CLASS class);
+void pool_host_objects_sort(struct pool_host_objects *objects);
+/** The first of those with this class and id; `count` gets how many follow each other. */
+const struct pool_host_object *pool_host_objects_with(const struct pool_host_objects *objects,
+                                                      CK_OBJECT_CLASS class, struct kw_span id,
+                                                      size_t *count);
+void pool_host_objects_free(struct pool_host_objects *objects);
+/** Opens the session for searches when there is none, or it is lost. Under host->finding. */
+CK_RV pool_host_finder(struct pool_host *host);
+
+/* --- host_list.c --- */
+
+/** Answers a LIST over the control socket. KW_E_IO when that is gone. */
+KW_MUST_CHECK kw_status pool_host_list(struct pool_host *host, const struct pool_wire_list *list);
+
+/* --- host_generate.c --- */
+
+/** DER object identifier of a curve (CKA_EC_PARAMS), and back (KW_CURVE_NONE: another one). */
+struct kw_span pool_host_curve_oid(enum kw_curve curve);
+enum kw_curve pool_host_curve_of(struct kw_span oid);
+/** Reads the coordinates out of a CKA_EC_POINT: a DER octet string by the standard, the bare point
+ *  with some modules. False when it is none of this width. */
+bool pool_host_read_point(struct kc_public *pub, const uint8_t *point, size_t len, size_t width);
+/** Removes leading zeros of a big-endian number in place; its new length. */
+size_t pool_host_strip_zeros(uint8_t *number, size_t len);
 
 /* --- host_run.c --- */
 

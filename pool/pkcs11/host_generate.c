@@ -12,7 +12,7 @@ static const uint8_t oid_p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
 static const uint8_t oid_p521[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23};
 static const uint8_t oid_p256k[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a};
 
-static struct kw_span curve_oid(enum kw_curve curve)
+struct kw_span pool_host_curve_oid(enum kw_curve curve)
 {
     switch (curve) {
     case KW_CURVE_P256:
@@ -29,6 +29,16 @@ static struct kw_span curve_oid(enum kw_curve curve)
     return kw_span_of(NULL, 0);
 }
 
+enum kw_curve pool_host_curve_of(struct kw_span oid)
+{
+    for (unsigned curve = KW_CURVE_P256; curve <= KW_CURVE_P256K; curve++) {
+        if (kw_span_equal(pool_host_curve_oid((enum kw_curve)curve), oid)) {
+            return (enum kw_curve)curve;
+        }
+    }
+    return KW_CURVE_NONE;
+}
+
 static CK_RV make_pair(struct pool_host_call *call, CK_OBJECT_HANDLE *public,
                        CK_OBJECT_HANDLE *private)
 {
@@ -43,7 +53,7 @@ static CK_RV make_pair(struct pool_host_call *call, CK_OBJECT_HANDLE *public,
     while (skip < 3 && exponent[skip] == 0) {
         skip++;
     }
-    struct kw_span oid = curve_oid(req->curve);
+    struct kw_span oid = pool_host_curve_oid(req->curve);
     CK_ATTRIBUTE public_part[5] = {{CKA_TOKEN, &no, sizeof(no)}, {CKA_VERIFY, &yes, sizeof(yes)}};
     CK_ULONG public_count = 2;
     if (rsa) {
@@ -82,7 +92,7 @@ static CK_RV make_secret_key(struct pool_host_call *call, CK_OBJECT_HANDLE *out)
 /* --- the public half ----------------------------------------------------------------------------
  */
 
-static size_t strip_zeros(uint8_t *number, size_t len)
+size_t pool_host_strip_zeros(uint8_t *number, size_t len)
 {
     size_t skip = 0;
     while (skip + 1 < len && number[skip] == 0) {
@@ -105,9 +115,22 @@ static CK_RV read_rsa(struct pool_host_call *call, CK_OBJECT_HANDLE public)
         parts[0].ulValueLen == 0 || parts[1].ulValueLen == 0) {
         return CKR_DEVICE_ERROR;
     }
-    pub->n_len = strip_zeros(pub->n, parts[0].ulValueLen);
-    pub->e_len = strip_zeros(pub->e, parts[1].ulValueLen);
+    pub->n_len = pool_host_strip_zeros(pub->n, parts[0].ulValueLen);
+    pub->e_len = pool_host_strip_zeros(pub->e, parts[1].ulValueLen);
     return pub->n_len == call->req->bits / 8 && (pub->n[0] & 0x80) != 0 ? CKR_OK : CKR_DEVICE_ERROR;
+}
+
+bool pool_host_read_point(struct kc_public *pub, const uint8_t *point, size_t len, size_t width)
+{
+    /* what the last 1 + 2 * width bytes are in both forms */
+    if (width == 0 || len < 1 + 2 * width || len > 1 + 2 * width + 3 ||
+        point[len - 1 - 2 * width] != 0x04) {
+        return false;
+    }
+    memcpy(pub->x, point + len - 2 * width, width);
+    memcpy(pub->y, point + len - width, width);
+    pub->coord_len = width;
+    return true;
 }
 
 static CK_RV read_ec(struct pool_host_call *call, CK_OBJECT_HANDLE public)
@@ -120,16 +143,10 @@ static CK_RV read_ec(struct pool_host_call *call, CK_OBJECT_HANDLE public)
     if (rv != CKR_OK) {
         return rv;
     }
-    /* a DER octet string by the standard; some modules give the bare point: it is what the last
-     * 1 + 2 * width bytes are in both cases */
-    if (part.ulValueLen > sizeof(point) || part.ulValueLen < 1 + 2 * width ||
-        part.ulValueLen > 1 + 2 * width + 3 || point[part.ulValueLen - 1 - 2 * width] != 0x04) {
-        return CKR_DEVICE_ERROR;
-    }
-    memcpy(pub->x, point + part.ulValueLen - 2 * width, width);
-    memcpy(pub->y, point + part.ulValueLen - width, width);
-    pub->coord_len = width;
-    return CKR_OK;
+    return part.ulValueLen <= sizeof(point) &&
+                   pool_host_read_point(pub, point, part.ulValueLen, width)
+               ? CKR_OK
+               : CKR_DEVICE_ERROR;
 }
 
 /* --- the blob -----------------------------------------------------------------------------------
@@ -284,7 +301,7 @@ static bool offered(const struct pool_wire_request *req)
         return (req->bits == 2048 || req->bits == 3072 || req->bits == 4096) &&
                req->exponent >= 3 && req->exponent % 2 == 1;
     case KW_KTY_EC:
-        return curve_oid(req->curve).len > 0;
+        return pool_host_curve_oid(req->curve).len > 0;
     case KW_KTY_OCT:
         return req->bits == 128 || req->bits == 192 || req->bits == 256;
     }

@@ -14,6 +14,7 @@ struct pool_host_key {
     pthread_mutex_t lock; /* for the handles: unwrapped by one thread, used by all */
     CK_OBJECT_HANDLE handle, hmac_handle;
     enum kw_kty kty;
+    bool resident; /* the objects are the token's own; `blob` is the reference */
     enum kc_blob_kind kind;
     size_t blob_len;
     uint8_t blob[KC_BLOB_MAX];
@@ -133,6 +134,10 @@ static void add(struct pool_host_keys *keys, struct pool_host_key *key)
 
 static void discard(struct pool_host *host, struct pool_host_key *key)
 {
+    if (key->resident) {
+        key_free(key); /* what its handle stands for was there before and stays */
+        return;
+    }
     pthread_mutex_lock(&host->objects);
     if (key->handle != CK_INVALID_HANDLE) {
         host->p11->C_DestroyObject(host->anchor, key->handle);
@@ -144,9 +149,45 @@ static void discard(struct pool_host *host, struct pool_host_key *key)
     key_free(key);
 }
 
-/** Checks a blob's header; NULL when it is none for a member. */
-static struct pool_host_key *from_blob(const uint8_t *id, struct kw_span blob)
+static struct pool_host_key *key_new(const uint8_t *id, struct kw_span kept)
 {
+    struct pool_host_key *key = calloc(1, sizeof(*key));
+    if (key == NULL) {
+        return NULL;
+    }
+    pthread_mutex_init(&key->lock, NULL);
+    memcpy(key->id, id, sizeof(key->id));
+    memcpy(key->blob, kept.data, kept.len);
+    key->blob_len = kept.len;
+    return key;
+}
+
+/** Bytes before the CKA_ID. */
+static size_t reference_head(struct kw_span reference)
+{
+    return reference.data[0] == POOL_REFERENCE ? 1 : POOL_RESIDENT_CHECK_LEN;
+}
+
+static struct pool_host_key *from_reference(const uint8_t *id, enum kw_kty kty,
+                                            struct kw_span reference)
+{
+    size_t head = reference_head(reference);
+    struct pool_host_key *key = reference.len > head && reference.len - head <= POOL_RESIDENT_ID_MAX
+                                    ? key_new(id, reference)
+                                    : NULL;
+    if (key != NULL) {
+        key->kty = kty;
+        key->resident = true;
+    }
+    return key;
+}
+
+/** Checks a blob's header; NULL when it is none for a member. */
+static struct pool_host_key *from_blob(const uint8_t *id, enum kw_kty wanted, struct kw_span blob)
+{
+    if (blob.data[0] >= POOL_REFERENCE && blob.data[0] <= POOL_CHECK_BY_DECRYPT) {
+        return from_reference(id, wanted, blob);
+    }
     if (blob.len <= KC_BLOB_HEADER || blob.len > KC_BLOB_MAX || blob.data[0] != 1 ||
         blob.data[2] > KW_KTY_OCT) {
         return NULL;
@@ -156,16 +197,11 @@ static struct pool_host_key *from_blob(const uint8_t *id, struct kw_span blob)
     if (kind != (kty == KW_KTY_OCT ? KC_BLOB_MEMBER_KW : KC_BLOB_MEMBER_KWP)) {
         return NULL;
     }
-    struct pool_host_key *key = calloc(1, sizeof(*key));
-    if (key == NULL) {
-        return NULL;
+    struct pool_host_key *key = key_new(id, blob);
+    if (key != NULL) {
+        key->kty = kty;
+        key->kind = kind;
     }
-    pthread_mutex_init(&key->lock, NULL);
-    memcpy(key->id, id, sizeof(key->id));
-    memcpy(key->blob, blob.data, blob.len);
-    key->blob_len = blob.len;
-    key->kty = kty;
-    key->kind = kind;
     return key;
 }
 
@@ -181,7 +217,7 @@ struct pool_host_key *pool_host_key_get(struct pool_host *host, const struct poo
         unlist(keys, key);
         list_newest(keys, key);
     } else if (req->blob.len > 0) {
-        key = from_blob(req->key_id, req->blob);
+        key = from_blob(req->key_id, req->kty, req->blob);
         *bad_blob = key == NULL;
         if (key != NULL) {
             add(keys, key);
@@ -243,6 +279,28 @@ void pool_host_keys_forget(struct pool_host *host, struct kw_span ids)
     }
 }
 
+size_t pool_host_keys_ids(struct pool_host_keys *keys, uint8_t (*ids)[KW_KEY_ID_LEN], size_t max)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&keys->lock);
+    for (const struct pool_host_key *key = keys->newest; key != NULL && count < max;
+         key = key->older) {
+        memcpy(ids[count++], key->id, KW_KEY_ID_LEN);
+    }
+    pthread_mutex_unlock(&keys->lock);
+    return count;
+}
+
+static CK_RV find_resident(struct pool_host *host, const struct pool_host_key *key, bool hmac,
+                           CK_OBJECT_HANDLE *out)
+{
+    size_t head = reference_head(kw_span_of(key->blob, key->blob_len));
+    struct kw_span check = kw_span_of(key->blob, head > 1 ? head : 0);
+    return hmac ? CKR_KEY_TYPE_INCONSISTENT
+                : pool_host_object_find(host, out, key->kty,
+                                        kw_span_of(key->blob + head, key->blob_len - head), check);
+}
+
 static CK_RV unwrap(struct pool_host *host, struct pool_host_key *key, bool hmac,
                     CK_OBJECT_HANDLE *out)
 {
@@ -288,7 +346,7 @@ CK_RV pool_host_key_handle(struct pool_host *host, struct pool_host_key *key, bo
     CK_OBJECT_HANDLE *handle = hmac ? &key->hmac_handle : &key->handle;
     if (*handle == CK_INVALID_HANDLE) {
         CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-        rv = unwrap(host, key, hmac, &made);
+        rv = key->resident ? find_resident(host, key, hmac, &made) : unwrap(host, key, hmac, &made);
         if (rv == CKR_OK) {
             *handle = made;
         }
@@ -300,7 +358,9 @@ CK_RV pool_host_key_handle(struct pool_host *host, struct pool_host_key *key, bo
 
 void pool_host_key_stale(struct pool_host *host, struct pool_host_key *key, CK_OBJECT_HANDLE handle)
 {
-    (void)host;
+    if (key->resident) {
+        pool_host_object_stale(host, handle);
+    }
     pthread_mutex_lock(&key->lock);
     if (key->handle == handle) {
         key->handle = CK_INVALID_HANDLE;

@@ -12,6 +12,7 @@
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/host.h"
+#include "pool/pkcs11/landlock.h"
 #include "pool/pkcs11/sandbox.h"
 #include "pool/pool.h"
 
@@ -99,6 +100,27 @@ static void release_lock(struct pool_host *host)
     }
 }
 
+/** The file system first: the system calls for it are gone once the sandbox is on. */
+static int narrow_view(struct pool_host *host, const struct pool_wire_config *config)
+{
+    char module[POOL_WIRE_TEXT_MAX + 1], wrong[POOL_WIRE_TEXT_MAX / 2], reason[POOL_WIRE_TEXT_MAX];
+    if (host->sandbox != POOL_SANDBOX_STRICT) {
+        return 0;
+    }
+    memcpy(module, config->module.data, config->module.len);
+    module[config->module.len] = '\0';
+    struct pool_landlock view = {module, config->paths};
+    kw_status status = pool_landlock_enter(&view, wrong, sizeof(wrong));
+    if (status == KW_OK) {
+        return 0;
+    }
+    snprintf(reason, sizeof(reason),
+             status == KW_E_NOT_FOUND ? "%s is to be usable in the sandbox and cannot be opened"
+                                      : "the view of the file system cannot be narrowed%.0s",
+             wrong);
+    return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR, reason);
+}
+
 static int configure(struct pool_host *host, uint8_t *room)
 {
     struct kw_span body;
@@ -111,6 +133,10 @@ static int configure(struct pool_host *host, uint8_t *room)
     host->may_coalesce = config.coalesce;
     host->loaded_keys = config.loaded_keys;
     host->sandbox = (enum pool_sandbox)config.sandbox;
+    int narrowed = narrow_view(host, &config);
+    if (narrowed != 0) {
+        return narrowed;
+    }
     struct pool_sandbox_limits limits = {config.memory, config.files};
     if (pool_sandbox_enter(host->sandbox, &limits) != KW_OK) {
         return failed(host, POOL_WIRE_STAGE_SANDBOX, CKR_GENERAL_ERROR,
@@ -228,8 +254,18 @@ static int serve(struct pool_host *host, uint8_t *room)
             return EXIT_DONE;
         }
         struct kw_span ids;
+        struct pool_wire_list list;
         if (status == KW_OK && fd < 0 && pool_wire_get_forget(body, &ids) == KW_OK) {
             pool_host_keys_forget(host, ids);
+            if (ids.len == 0) {
+                pool_host_objects_forget(host);
+            }
+            continue;
+        }
+        if (status == KW_OK && fd < 0 && pool_wire_get_list(body, &list) == KW_OK) {
+            if (pool_host_list(host, &list) != KW_OK) {
+                return EXIT_PROTOCOL;
+            }
             continue;
         }
         if (status == KW_OK && fd < 0 && pool_wire_get_plain(body, POOL_WIRE_ZEROIZE) == KW_OK) {
@@ -255,6 +291,7 @@ int pool_host_main(int control_fd)
     host.lock_fd = -1;
     pthread_mutex_init(&host.objects, NULL);
     pthread_mutex_init(&host.generating, NULL);
+    pthread_mutex_init(&host.finding, NULL);
     uint8_t *room = kw_secret_alloc(POOL_CONTROL_MAX);
     if (room == NULL) {
         return EXIT_FAILED;

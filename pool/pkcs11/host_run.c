@@ -164,6 +164,10 @@ static void judge(struct pool_host_call *call, CK_SESSION_HANDLE *session, CK_RV
     answer->ckr = rv;
     answer->status = KW_E_UNAVAILABLE;
     answer->verdict = POOL_WIRE_OTHER;
+    if (rv == POOL_HOST_LACKS) {
+        answer->verdict = POOL_WIRE_LACKS;
+        return;
+    }
     switch (row->action) {
     case POOL_CKR_CALLER:
         answer->verdict = loading ? POOL_WIRE_OTHER_FREE : POOL_WIRE_DONE;

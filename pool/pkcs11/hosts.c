@@ -1,5 +1,6 @@
 /* Supervisor's side: hosts as state machines. Every step is short; what a host takes its time over
  * is waited for with a deadline, in later calls. */
+#include "pool/pkcs11/landlock.h"
 #include "pool/pkcs11/member.h"
 
 #include <errno.h>
@@ -181,7 +182,8 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .coalesce = !member->coalesce_off,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,
-                                   .files = member->files_max};
+                                   .files = member->files_max,
+                                   .paths = kw_span_of(member->paths, member->paths_len)};
     struct kw_buf out = {p11->room, 0, POOL_CONTROL_MAX};
     KW_TRY(pool_wire_put_config(&out, &msg));
     int lock = pool_p11_open_lock(config_of(p11)->state_dir, member->module);
@@ -225,6 +227,11 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     host->probe_failures = 0;
     host->zeroize_sent = false;
     pool_p11_emit(p11, POOL_EVENT_HOST_STARTED, "", host->pid);
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (p11->member->config.sandbox == POOL_SANDBOX_STRICT && pool_landlock_abi() == 0 &&
+        !atomic_flag_test_and_set(&told)) {
+        pool_p11_emit(p11, POOL_EVENT_NO_LANDLOCK, "", 0);
+    }
     if (send_config(p11, host) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host's configuration cannot be sent");
     }
@@ -265,6 +272,7 @@ static void into_service(struct pool_p11 *p11, struct pool_p11_host *host)
         host->serving = true;
         p11->serving++;
     }
+    pool_member_read_anew(p11->member);
     pthread_mutex_unlock(&p11->lock);
     pool_each_port(p11->member->pool, open_on_port, p11->member);
 }
@@ -347,6 +355,11 @@ static void on_record(struct pool_p11 *p11, struct pool_p11_host *host, struct k
         pool_p11_on_logged_in(p11, host, body);
     } else if (type == POOL_WIRE_ZEROIZED && host->phase == POOL_P11_SERVING) {
         pool_p11_on_zeroized(p11, host, body);
+    } else if (type >= POOL_WIRE_LISTED && type <= POOL_WIRE_LISTED_ALL &&
+               host->phase == POOL_P11_SERVING) {
+        if (!pool_p11_on_listed(p11, host, body)) {
+            pool_p11_start_failed(p11, host, "the host broke the protocol");
+        }
     } else if (type == POOL_WIRE_READY && host->phase == POOL_P11_WAIT_READY) {
         on_ready(p11, host, body, now_ns);
     } else {
@@ -410,7 +423,7 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
         pool_p11_probe_send(p11, host, now_ns) != KW_OK) {
         pool_p11_start_failed(p11, host, "the host does not take requests");
     }
-    if (is_starting(host) && now_ns >= host->phase_deadline_ns) {
+    if (is_starting(host) && pool_p11_start_is_late(p11, host, now_ns)) {
         pool_p11_start_failed(p11, host, "the host did not start within its deadline");
     }
     if (host->phase == POOL_P11_IDLE) {
@@ -546,6 +559,8 @@ int64_t pool_p11_supervise(struct pool_member *member, int64_t now_ns)
     }
     pool_p11_pass_on_forget(p11);
     pool_p11_run_zeroize(p11);
+    int64_t listing = pool_p11_run_inventory(p11, now_ns);
+    next = listing < next ? listing : next;
     if (pool_member_parked(member)) {
         return next; /* until an operator activates it, which wakes the supervisor */
     }

@@ -130,6 +130,36 @@ static bool is_stranger(struct pool_p11 *p11, struct pool_p11_host *host)
     return false;
 }
 
+/** Serial numbers are unique where a vendor gives any; some modules show a constant one. */
+static bool same_token(const struct pool_wire_hello *a, const struct pool_wire_hello *b)
+{
+    return a->serial[strspn(a->serial, "0 ")] != '\0' && strcmp(a->serial, b->serial) == 0 &&
+           strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0 &&
+           strcmp(a->label, b->label) == 0;
+}
+
+/** Is the token another member's already? Two names for one token look like a second copy of every
+ *  key and are none. The one that came first keeps it. */
+static bool is_taken(struct pool_p11 *p11, struct pool_p11_host *host)
+{
+    struct pool_member *own = p11->member, *other = NULL;
+    char why[256], serial[17];
+    while ((other = pool_next_of_kind(own, other)) != NULL) {
+        const struct pool_p11 *its = other->impl;
+        if (other == own || strcmp(other->config.name, own->config.name) == 0 ||
+            pool_member_health(other) == POOL_HEALTH_MISMATCHED ||
+            !same_token(&its->token, &p11->token)) {
+            continue;
+        }
+        pool_identity_serial(serial, p11->token.serial);
+        snprintf(why, sizeof(why), "token %s of %s is that of %s: one token under two names",
+                 serial, own->config.name, other->config.name);
+        pool_p11_mismatch(p11, host, why);
+        return true;
+    }
+    return false;
+}
+
 void pool_p11_on_other_domain(struct pool_p11 *p11, struct pool_p11_host *host, const char *other)
 {
     const char *peer = pool_other_member(p11->member);
@@ -172,7 +202,7 @@ void pool_p11_on_hello(struct pool_p11 *p11, struct pool_p11_host *host, struct 
         atomic_store(&p11->unable[kind], 0);
     }
     set_attempts(p11, hello.flags);
-    if (is_stranger(p11, host)) {
+    if (is_taken(p11, host) || is_stranger(p11, host)) {
         return; /* before a login is spent on it */
     }
     pool_p11_try_login(p11, host, kw_now_ns());

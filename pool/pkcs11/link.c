@@ -433,6 +433,13 @@ static bool on_answer(struct pool_link *link, struct pool_link_channel *channel,
     case POOL_WIRE_WRONG:
         pool_link_give_back(link, op, POOL_VERDICT_WRONG, "a decryption did not verify");
         break;
+    case POOL_WIRE_LACKS:
+        if (op->key != NULL) {
+            pool_key_lacked(op->key, link->p11->member,
+                            "it is not on the token, or twice, or another key has its id");
+        }
+        pool_link_give_back(link, op, POOL_VERDICT_ELSEWHERE, "no such key on the token");
+        break;
     case POOL_WIRE_OTHER:
         pool_link_give_back(link, op, POOL_VERDICT_OTHER, reason_of(answer.ckr, text));
         break;

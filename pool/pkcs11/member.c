@@ -14,6 +14,7 @@ static void destroy(struct pool_member *member)
         return;
     }
     pool_p11_stop(p11);
+    pool_p11_end_inventory(p11);
     pool_p11_probe_destroy(p11);
     kw_secret_free(p11->room);
     pthread_mutex_destroy(&p11->lock);
@@ -128,6 +129,7 @@ static kw_status command(struct pool_member *member, enum pool_command command)
         pthread_mutex_lock(&p11->lock);
         p11->forget_all = true;
         pthread_mutex_unlock(&p11->lock);
+        pool_member_read_anew(member);
         return KW_OK;
     default:
         return KW_OK;
@@ -136,6 +138,8 @@ static kw_status command(struct pool_member *member, enum pool_command command)
 
 const struct pool_member_type pool_member_pkcs11 = {
     .kind = "pkcs11",
+    .depth_min = 1,
+    .depth_max = 2,
     .create = create,
     .destroy = destroy,
     .attach = pool_p11_attach,
@@ -151,4 +155,5 @@ const struct pool_member_type pool_member_pkcs11 = {
     .retire = retire,
     .forget = pool_p11_forget,
     .command = command,
+    .inventory = pool_p11_inventory,
 };

@@ -3,8 +3,10 @@
  *
  *   member.c   the kind: create, destroy, what it can do, statistics
  *   hosts.c    supervisor: starting, watching and restarting hosts
+ *   hosts_patience.c   supervisor: how long a start may take
  *   hosts_login.c   supervisor: the guarded login, who the token is
  *   hosts_zeroize.c   supervisor: what is ours on a token is destroyed
+ *   hosts_inventory.c   supervisor: what is on a token and what hosts have loaded is read
  *   probe.c    supervisor: the real operation that shows a host works
  *   link.c, link_life.c   a port's channels: operations out, answers in, deadlines */
 
@@ -73,7 +75,17 @@ struct pool_p11 {
     _Atomic bool join; /* the next token under this name is to be joined, whatever it was before */
     _Atomic uint64_t unable[KW_KIND_COUNT]; /* bit per algorithm that the token refused */
 
+    _Atomic(struct pool_inventory *) inventory; /* what is to be read; NULL: nothing */
+
     /* the supervisor's */
+    struct { /* the reading that is under way (hosts_inventory.c) */
+        bool out;
+        unsigned host; /* that is asked */
+        uint32_t sequence;
+        unsigned listed;
+        int64_t deadline_ns;
+        const char *fault;
+    } list;
     uint8_t *room; /* POOL_CONTROL_MAX bytes for control packets, secret memory */
     bool auth_failed, operator_allows;
     char domain[2 * POOL_DOMAIN_CHECK_LEN + 1]; /* check value of this group's */
@@ -114,6 +126,12 @@ void pool_p11_kill_host(struct pool_p11 *p11, struct pool_p11_host *host, const 
 /** A start that did not reach service. With no other host serving the member is LOST. */
 void pool_p11_start_failed(struct pool_p11 *p11, struct pool_p11_host *host, const char *why);
 
+/* --- hosts_patience.c --- */
+
+/** Has a host that starts had its time? */
+bool pool_p11_start_is_late(const struct pool_p11 *p11, const struct pool_p11_host *host,
+                            int64_t now_ns);
+
 /* --- hosts_login.c --- */
 
 /** The host has found its token: PIN and wrapping key go to it when the record allows it. */
@@ -138,6 +156,17 @@ bool pool_p11_pin_file_changed(const struct pool_p11 *p11);
 void pool_p11_run_zeroize(struct pool_p11 *p11);
 /** A host has done it. */
 void pool_p11_on_zeroized(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
+
+/* --- hosts_inventory.c --- */
+
+/** Any thread: the hosts are asked soon. */
+bool pool_p11_inventory(struct pool_member *member, struct pool_inventory *inventory);
+/** Supervisor: goes on with it; when it wants to be called next. */
+int64_t pool_p11_run_inventory(struct pool_p11 *p11, int64_t now_ns);
+/** The member goes: what is asked of it ends unanswered. */
+void pool_p11_end_inventory(struct pool_p11 *p11);
+/** Takes a record of the answer. False: the host broke the protocol. */
+bool pool_p11_on_listed(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body);
 
 /* --- probe.c --- */
 

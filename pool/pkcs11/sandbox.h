@@ -11,7 +11,8 @@
  *   default  what is named above is refused, everything else is allowed: clients of network HSMs
  *            open sockets, some start threads and helpers by fork.
  *   strict   what is known to be harmless is allowed, everything else is refused, so also what a
- *            newer kernel brings; besides, no process is made and no socket but AF_UNIX.
+ *            newer kernel brings; besides, no process is made and no socket but AF_UNIX, and of the
+ *            file system there is only what pool/pkcs11/landlock.h names.
  *   off      no filter; PR_SET_NO_NEW_PRIVS and limits stay.
  *
  * A refused call fails with EPERM (what this list does not know, in strict, with ENOSYS, on which

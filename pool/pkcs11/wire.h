@@ -11,6 +11,7 @@
 
 #include "crypto/base/alg.h"
 #include "crypto/keys/key.h"
+#include "pool/inventory.h"
 
 #define POOL_WIRE_DATA_MAX   (320u * 1024) /* input, output or aad of one operation */
 #define POOL_WIRE_RECORD_MAX (2 * POOL_WIRE_DATA_MAX + 8192u) /* whole record with its length */
@@ -32,13 +33,18 @@ enum pool_wire_type {
     POOL_WIRE_CHANNEL, /* with the host's end of a data channel */
     POOL_WIRE_FORGET,  /* keys that are not wanted any more */
     POOL_WIRE_ZEROIZE, /* destroy what is ours on the token */
+    POOL_WIRE_LIST,    /* say what is loaded, and what keys there are on the token */
     /* control, host to gateway */
     POOL_WIRE_LOCKED, /* the token store's lock is held; module calls begin */
     POOL_WIRE_HELLO,
     POOL_WIRE_LOGGED_IN,
     POOL_WIRE_READY,
     POOL_WIRE_ZEROIZED,
-    POOL_WIRE_FAILED
+    POOL_WIRE_FAILED,
+    POOL_WIRE_LISTED,     /* one key on the token */
+    POOL_WIRE_LOADED,     /* keys that are loaded */
+    POOL_WIRE_LISTED_ALL, /* the end of an answer to LIST */
+    POOL_WIRE_TYPE_COUNT
 };
 
 struct pool_wire_request {
@@ -52,7 +58,8 @@ struct pool_wire_request {
     uint32_t exponent; /* GENERATE */
     uint32_t out_cap;  /* room for the answer's output; RANDOM: bytes wanted */
     uint8_t tag[KW_GCM_TAG_LEN];
-    struct kw_span blob; /* empty: the host has the key already */
+    struct kw_span blob; /* or the reference of a resident key (POOL_REFERENCE); empty: the host has
+                            the key already */
     struct kw_span in, sig, iv, aad;
     struct kw_span n, e; /* RSA: the public half, which checks what the token makes of `in` */
 };
@@ -65,6 +72,7 @@ enum pool_wire_verdict {
     POOL_WIRE_UNSUPPORTED,
     POOL_WIRE_FATAL, /* counts, and the host must be restarted */
     POOL_WIRE_WRONG, /* the token's answer was seen to be wrong */
+    POOL_WIRE_LACKS, /* there is no such resident key on the token, or more than one */
     POOL_WIRE_VERDICT_COUNT
 };
 
@@ -92,6 +100,7 @@ struct pool_wire_config {
     uint8_t sandbox;      /* enum pool_sandbox */
     uint64_t memory;      /* limits of the host: bytes of address space, descriptors; 0: none */
     uint32_t files;
+    struct kw_span paths; /* as in struct pool_member_config */
 };
 
 struct pool_wire_login {
@@ -117,6 +126,28 @@ struct pool_wire_ready {
 
 struct pool_wire_zeroized {
     uint32_t destroyed, left; /* objects on the token, counted again afterwards */
+};
+
+/** `sequence`: the gateway's number of the LIST that this belongs to. */
+struct pool_wire_list {
+    uint32_t sequence;
+    bool tokens;
+};
+
+struct pool_wire_listed {
+    uint32_t sequence;
+    struct pool_found_key key; /* `member` is not sent */
+};
+
+struct pool_wire_loaded {
+    uint32_t sequence;
+    struct kw_span ids; /* whole key ids, at most POOL_WIRE_FORGET_MAX */
+};
+
+struct pool_wire_listed_all {
+    uint32_t sequence;
+    uint64_t ckr; /* the token did not let itself be read */
+    bool cut;     /* there are more than POOL_FOUND_MAX */
 };
 
 enum pool_wire_stage {
@@ -162,6 +193,13 @@ KW_MUST_CHECK kw_status pool_wire_put_failed(struct kw_buf *out,
                                              const struct pool_wire_failed *msg);
 KW_MUST_CHECK kw_status pool_wire_put_zeroized(struct kw_buf *out,
                                                const struct pool_wire_zeroized *msg);
+KW_MUST_CHECK kw_status pool_wire_put_list(struct kw_buf *out, const struct pool_wire_list *msg);
+KW_MUST_CHECK kw_status pool_wire_put_listed(struct kw_buf *out,
+                                             const struct pool_wire_listed *msg);
+KW_MUST_CHECK kw_status pool_wire_put_loaded(struct kw_buf *out,
+                                             const struct pool_wire_loaded *msg);
+KW_MUST_CHECK kw_status pool_wire_put_listed_all(struct kw_buf *out,
+                                                 const struct pool_wire_listed_all *msg);
 /** `ids`: whole key ids, one after the other, at most POOL_WIRE_FORGET_MAX; none: every key. */
 KW_MUST_CHECK kw_status pool_wire_put_forget(struct kw_buf *out, struct kw_span ids);
 /** A record of the type alone: CHANNEL, LOCKED, ZEROIZE. */
@@ -181,6 +219,11 @@ KW_MUST_CHECK kw_status pool_wire_get_logged_in(struct kw_span body,
 KW_MUST_CHECK kw_status pool_wire_get_ready(struct kw_span body, struct pool_wire_ready *msg);
 KW_MUST_CHECK kw_status pool_wire_get_failed(struct kw_span body, struct pool_wire_failed *msg);
 KW_MUST_CHECK kw_status pool_wire_get_zeroized(struct kw_span body, struct pool_wire_zeroized *msg);
+KW_MUST_CHECK kw_status pool_wire_get_list(struct kw_span body, struct pool_wire_list *msg);
+KW_MUST_CHECK kw_status pool_wire_get_listed(struct kw_span body, struct pool_wire_listed *msg);
+KW_MUST_CHECK kw_status pool_wire_get_loaded(struct kw_span body, struct pool_wire_loaded *msg);
+KW_MUST_CHECK kw_status pool_wire_get_listed_all(struct kw_span body,
+                                                 struct pool_wire_listed_all *msg);
 KW_MUST_CHECK kw_status pool_wire_get_forget(struct kw_span body, struct kw_span *ids);
 KW_MUST_CHECK kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type);
 

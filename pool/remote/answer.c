@@ -6,9 +6,10 @@
 
 static char resent; /* marks an operation that was put back once */
 
-static void finish_op(struct pool_remote_link *link, struct pool_remote_stream *stream,
+static void finish_op(struct pool_remote_conn *conn, struct pool_remote_stream *stream,
                       enum pool_remote_meaning meaning, int pause_s, kw_status caller)
 {
+    struct pool_remote_link *link = conn->link;
     struct pool_remote *remote = link->remote;
     struct pool_op *op = stream->op;
     char reason[64];
@@ -35,7 +36,7 @@ static void finish_op(struct pool_remote_link *link, struct pool_remote_stream *
         pool_remote_key_set(remote, op->key, POOL_REMOTE_LACKS_KEY, NULL);
         break;
     case POOL_REMOTE_NO_ENTRY:
-        pool_remote_refused(remote, reason);
+        pool_remote_refused(conn, reason);
         break;
     case POOL_REMOTE_BUSY:
         atomic_store(&remote->busy_until_ns, kw_now_ns() + KW_S(1) * pause_s);
@@ -49,8 +50,9 @@ static void finish_op(struct pool_remote_link *link, struct pool_remote_stream *
     pool_remote_give(link, op, POOL_VERDICT_ELSEWHERE, reason);
 }
 
-static void end_op(struct pool_remote_link *link, struct pool_remote_stream *stream, uint32_t error)
+static void end_op(struct pool_remote_conn *conn, struct pool_remote_stream *stream, uint32_t error)
 {
+    struct pool_remote_link *link = conn->link;
     struct pool_op *op = stream->op;
     if (op == NULL) {
         return; /* given up before */
@@ -75,7 +77,7 @@ static void end_op(struct pool_remote_link *link, struct pool_remote_stream *str
     kw_status caller;
     enum pool_remote_meaning meaning =
         pool_remote_meaning(stream->status, op, stream->retry_after_s, &pause_s, &caller);
-    finish_op(link, stream, meaning, pause_s, caller);
+    finish_op(conn, stream, meaning, pause_s, caller);
 }
 
 static void end_lookup(struct pool_remote_conn *conn, struct pool_remote_stream *stream)
@@ -105,7 +107,7 @@ static void end_lookup(struct pool_remote_conn *conn, struct pool_remote_stream 
         status = KW_E_NOT_FOUND;
         break;
     case POOL_REMOTE_NO_ENTRY:
-        pool_remote_refused(remote, "HTTP 401");
+        pool_remote_refused(conn, "HTTP 401");
         pool_remote_unpark(link, stream->key, POOL_VERDICT_ELSEWHERE, "HTTP 401");
         return;
     case POOL_REMOTE_BUSY:
@@ -153,7 +155,7 @@ static void end_probe(struct pool_remote_conn *conn, struct pool_remote_stream *
         return;
     }
     if (stream->status == 403) {
-        pool_remote_refused(remote, "HTTP 403: the token has no right to read keys");
+        pool_remote_refused(conn, "HTTP 403: the token has no right to read keys");
         return;
     }
     switch (pool_remote_meaning(stream->status, NULL, stream->retry_after_s, &pause_s, &caller)) {
@@ -164,7 +166,7 @@ static void end_probe(struct pool_remote_conn *conn, struct pool_remote_stream *
     case POOL_REMOTE_NO_KEY:
         break;
     case POOL_REMOTE_NO_ENTRY:
-        pool_remote_refused(remote, "HTTP 401: the token is not valid there");
+        pool_remote_refused(conn, "HTTP 401: the token is not valid there");
         return;
     case POOL_REMOTE_LOOP:
         pool_member_transition(remote->member, POOL_EV_WRONG_DOMAIN,
@@ -191,7 +193,7 @@ void pool_remote_link_finished(struct pool_remote_conn *conn, struct pool_remote
         end_lookup(conn, stream);
         return;
     case POOL_REMOTE_OP:
-        end_op(conn->link, stream, error);
+        end_op(conn, stream, error);
         return;
     }
 }

@@ -103,7 +103,7 @@ static void next_address(struct pool_remote_conn *conn, int error)
 
 struct pool_remote_conn *pool_remote_conn_open(struct pool_remote_link *link,
                                                const struct pool_remote_addresses *addresses,
-                                               struct kw_span token)
+                                               struct kw_span token, uint32_t token_generation)
 {
     struct pool_remote_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL) {
@@ -112,6 +112,7 @@ struct pool_remote_conn *pool_remote_conn_open(struct pool_remote_link *link,
     conn->link = link;
     conn->fd = -1;
     conn->addresses = *addresses;
+    conn->token_generation = token_generation;
     conn->begun_ns = kw_now_ns();
     conn->room = kw_secret_alloc(ROOM_LEN);
     uint8_t noise = 128;

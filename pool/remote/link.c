@@ -455,7 +455,8 @@ void pool_remote_take_addresses(struct pool_port *port, void *arg)
             pthread_mutex_lock(&remote->lock);
             struct pool_remote_addresses addresses = remote->addresses;
             link->conns[at] = pool_remote_conn_open(
-                link, &addresses, kw_span_of(remote->token.data, remote->token.len));
+                link, &addresses, kw_span_of(remote->token.data, remote->token.len),
+                remote->token_generation);
             pthread_mutex_unlock(&remote->lock);
         }
     }

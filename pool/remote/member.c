@@ -31,6 +31,36 @@ static void destroy(struct pool_member *member)
     member->impl = NULL;
 }
 
+/* True when the file of `ca` is another one than at the last look. */
+static bool note_ca(struct pool_remote *remote)
+{
+    const char *ca = remote->member->config.ca;
+    struct stat st;
+    if (ca == NULL || stat(ca, &st) != 0) {
+        return false;
+    }
+    int64_t ctime_ns = KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec;
+    bool changed = ctime_ns != remote->ca_ctime_ns || st.st_ino != remote->ca_inode;
+    remote->ca_ctime_ns = ctime_ns;
+    remote->ca_inode = st.st_ino;
+    return changed;
+}
+
+/* Before each connection: a CA that was renewed is used without a restart. What cannot be read
+ * changes nothing. */
+static void look_at_ca(struct pool_remote *remote)
+{
+    SSL_CTX *fresh = NULL;
+    if (!note_ca(remote) || pool_remote_tls_create(&fresh, remote->member->config.ca) != KW_OK) {
+        return;
+    }
+    pthread_mutex_lock(&remote->lock);
+    SSL_CTX *old = remote->tls;
+    remote->tls = fresh;
+    pthread_mutex_unlock(&remote->lock);
+    SSL_CTX_free(old); /* connections that are open hold it as well */
+}
+
 static kw_status create(struct pool_member *member, const struct pool_member_config *config)
 {
     struct pool_remote_url url;
@@ -48,6 +78,7 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
     remote->seen = POOL_HEALTH_COUNT;
     remote->warned_days = INT32_MAX;
     member->impl = remote;
+    note_ca(remote);
     kw_status status = pool_remote_tls_create(&remote->tls, config->ca);
     if (status != KW_OK) {
         destroy(member);
@@ -105,10 +136,20 @@ void pool_remote_opened(struct pool_remote *remote)
     pthread_mutex_unlock(&remote->lock);
 }
 
-void pool_remote_refused(struct pool_remote *remote, const char *why)
+void pool_remote_refused(struct pool_remote_conn *conn, const char *why)
 {
+    struct pool_remote *remote = conn->link->remote;
     struct pool_member *member = remote->member;
     pthread_mutex_lock(&remote->lock);
+    if (conn->token_generation != remote->token_generation) {
+        pthread_mutex_unlock(&remote->lock);
+        if (conn->state == POOL_REMOTE_PROBING) {
+            pool_remote_conn_fail(conn, "its token was replaced while it was opened");
+        } else {
+            pool_remote_conn_drain(conn);
+        }
+        return;
+    }
     bool first = pool_member_health(member) != POOL_HEALTH_AUTH_FAILED;
     pool_member_transition(member, POOL_EV_LOGIN_REFUSED, why);
     pthread_mutex_unlock(&remote->lock);
@@ -186,6 +227,10 @@ static const char *read_token(struct pool_remote *remote)
             remote->token_ctime_ns = KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec;
             remote->token_inode = st.st_ino;
             pthread_mutex_lock(&remote->lock);
+            if (remote->token.len != token.len ||
+                !kw_ct_equal(remote->token.data, token.data, token.len)) {
+                remote->token_generation++;
+            }
             kw_secret_clear(&remote->token);
             remote->token = token;
             pthread_mutex_unlock(&remote->lock);
@@ -253,6 +298,7 @@ static void hand_over(struct pool_port *port, void *arg)
 
 static void begin(struct pool_remote *remote, int64_t now_ns)
 {
+    look_at_ca(remote);
     const char *why = read_token(remote);
     remote->opening_ns = now_ns;
     if (why == NULL &&
@@ -338,6 +384,8 @@ static void stats(struct pool_member *member, struct pool_member_stats *out)
 
 const struct pool_member_type pool_member_remote = {
     .kind = "remote",
+    .depth_min = 4,
+    .depth_max = 64,
     .create = create,
     .destroy = destroy,
     .attach = pool_remote_attach,

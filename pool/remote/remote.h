@@ -43,7 +43,7 @@ struct pool_remote_key {
 struct pool_remote {
     struct pool_member *member;
     struct pool_remote_url url;
-    SSL_CTX *tls;
+    SSL_CTX *tls; /* under the lock: it changes with the file of `ca` */
 
     _Atomic int open;              /* links with a connection that takes requests */
     _Atomic int64_t busy_until_ns; /* it asked for a pause */
@@ -53,6 +53,7 @@ struct pool_remote {
     pthread_mutex_t lock;
     struct pool_remote_addresses addresses;
     struct kw_secret token;
+    uint32_t token_generation; /* counts changes of `token` */
     struct pool_remote_key keys[POOL_REMOTE_KEYS];
     int64_t not_after; /* of its certificate, seconds since 1970; 0: not seen yet */
 
@@ -60,8 +61,8 @@ struct pool_remote {
     struct pool_remote_resolve *resolve;
     enum pool_health seen;
     int64_t opening_ns; /* when the attempt under way began */
-    int64_t token_ctime_ns;
-    uint64_t token_inode;
+    int64_t token_ctime_ns, ca_ctime_ns;
+    uint64_t token_inode, ca_inode;
     int warned_days;
     int64_t warned_of; /* the not_after the last warning was about */
 };
@@ -110,6 +111,7 @@ struct pool_remote_conn {
     SSL *ssl;
     nghttp2_session *session;
     struct kw_secret token;
+    uint32_t token_generation; /* of `token`: which of the member's tokens it is */
     struct pool_remote_stream *streams;
     unsigned stream_count;
     bool probe_out, wants_write;
@@ -136,7 +138,7 @@ struct pool_remote_link {
 /** Starts connecting. NULL when memory is short. `addresses` is not empty. */
 struct pool_remote_conn *pool_remote_conn_open(struct pool_remote_link *link,
                                                const struct pool_remote_addresses *addresses,
-                                               struct kw_span token);
+                                               struct kw_span token, uint32_t token_generation);
 /** Frees it; its streams must be gone or are dropped without a word. */
 void pool_remote_conn_free(struct pool_remote_conn *conn);
 void pool_remote_conn_ready(struct pool_remote_conn *conn, uint32_t events);
@@ -201,8 +203,9 @@ void pool_remote_link_finished(struct pool_remote_conn *conn, struct pool_remote
 /* member.c */
 /** The connection is usable: the member comes up, or stays so. */
 void pool_remote_opened(struct pool_remote *remote);
-/** The credential was refused. */
-void pool_remote_refused(struct pool_remote *remote, const char *why);
+/** The credential of a connection was refused. When the member has another one since, that says
+ *  nothing of it: the connection alone ends. */
+void pool_remote_refused(struct pool_remote_conn *conn, const char *why);
 int64_t pool_remote_supervise(struct pool_member *member, int64_t now_ns);
 
 /* keys.c */

@@ -31,9 +31,11 @@ kw_status pool_remote_tls_create(SSL_CTX **out, const char *ca)
 
 kw_status pool_remote_tls_open(struct pool_remote_conn *conn)
 {
-    const struct pool_remote *remote = conn->link->remote;
+    struct pool_remote *remote = conn->link->remote;
     const char *host = remote->url.host;
+    pthread_mutex_lock(&remote->lock);
     conn->ssl = SSL_new(remote->tls);
+    pthread_mutex_unlock(&remote->lock);
     if (conn->ssl == NULL || SSL_set_fd(conn->ssl, conn->fd) != 1) {
         return KW_E_NOMEM;
     }

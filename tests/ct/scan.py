@@ -17,6 +17,7 @@ import sys
 ALLOWED = {
     # function: what may be found there, and why it is public
     "kc_rsa_x8_public": ("jump", "bits of public exponents; verdicts of the result check"),
+    "kc_ec_sign_known": ("jump", "verdicts of the check of finished signatures"),
     "raise": ("jump", "bits of public exponents"),
     "open_or_wipe": ("jump", "verdict of a tag"),
     "expand": ("forbidden", "division by the number of words of a key"),

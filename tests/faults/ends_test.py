@@ -79,6 +79,24 @@ class Neighbours(FaultCase):
             self.assertNotEqual(host, self.server.host_pid("hsm-b"))
 
 
+class Patience(FaultCase):
+    group = GROUP.replace("hard_deadline: 2s", "hard_deadline: 12s")
+
+    def test_one_that_hung_before_is_given_up_early_while_others_wait(self):
+        self.bad.set("C_Initialize hang=1")
+        os.kill(self.server.host_pid("hsm-a"), signal.SIGKILL)
+        self.server.wait_health("hsm-a", "starting")
+        self.server.wait_health("hsm-a", "down", seconds=20)  # the first time it has the hard deadline
+        self.server.wait_health("hsm-a", "starting")
+        os.kill(self.server.host_pid("hsm-b"), signal.SIGKILL)
+        self.server.wait_health("hsm-b", "down", "starting")
+        began = time.monotonic()
+        self.server.wait_serving(["hsm-b"], 20)
+        took = time.monotonic() - began
+        print(f"\n    back after {took:.2f} s", flush=True)
+        self.assertLess(took, 7)  # 3 s of patience, and a start on a busy machine
+
+
 class Hosts(FaultCase):
     """One member with three processes."""
 

@@ -35,6 +35,10 @@ ROUND(hello, flags)
 ROUND(logged_in, ckr)
 ROUND(ready, sessions)
 ROUND(failed, stage)
+ROUND(list, tokens)
+ROUND(listed, key)
+ROUND(loaded, ids)
+ROUND(listed_all, ckr)
 
 static void all(struct kw_span body)
 {
@@ -48,6 +52,10 @@ static void all(struct kw_span body)
     round_logged_in(body);
     round_ready(body);
     round_failed(body);
+    round_list(body);
+    round_listed(body);
+    round_loaded(body);
+    round_listed_all(body);
     (void)!pool_wire_get_need_key(body, &id);
     (void)!pool_wire_get_plain(body, POOL_WIRE_CHANNEL);
     (void)!pool_wire_get_plain(body, POOL_WIRE_LOCKED);

@@ -198,7 +198,7 @@ CASES = [
     ("GET", "/", None, NOWHERE),
     ("GET", "/nothing", None, NOWHERE),
     ("GET", "/keys/a/b/c/d", None, NOWHERE),
-    ("GET", "/secrets/x", None, NOWHERE),
+    ("GET", "/storage/x", None, NOWHERE),
     ("GET", "/metrics", None, NOWHERE),
     ("GET", "/healthz", None, NOWHERE),
     ("GET", "/keys/../keys", None, BAD),

@@ -63,6 +63,11 @@ class Changing(Group):
             time.sleep(0.05)
         return self.members()
 
+    def reload_metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as r:
+            rows = dict(line.rsplit(" ", 1) for line in r.read().decode().splitlines() if line[:1] != "#")
+        return [rows["keyward_reload_ok"], rows["keyward_restart_needed"]]
+
     def lines(self, message):
         found = []
         for line in self.log().splitlines():
@@ -151,7 +156,7 @@ class UnderLoad(unittest.TestCase):
         server.reload()
         server.await_members(lambda m: m["hsm-b"]["host_pid"] not in (0, pid) and m["hsm-b"]["serving"] and
                              m["hsm-b"]["reason"] == "")
-        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+        server.await_members(lambda m: not os.path.exists(f"/proc/{pid}"))
         # settings that need none: role and credential change in place
         pids = {n: server.host_pid(n) for n in ("hsm-b", "hsm-c")}
         other_pin = server.folder / "other-pin"
@@ -172,13 +177,16 @@ class UnderLoad(unittest.TestCase):
         wrong = server.lines("the configuration on disk is not valid")[-1]
         self.assertIn(f"{server.config}:{line}: group.members[0].sessions: found 999; allowed: 1 to 256",
                       wrong["error"])
-        self.assertEqual({n: m["state"] for n, m in before.items()},
-                         {n: m["state"] for n, m in server.members().items()})
+        kept = ("role", "priority", "admin", "serving", "host_pid")  # health goes on from warming to up
+        self.assertEqual([[m.get(k) for k in kept] for m in before.values()],
+                         [[m.get(k) for k in kept] for m in server.members().values()])
         self.assertIn("sessions: found 999", server.status()["reload"]["error"])
         self.assertIn("sessions: found 999", server.cli("status", "-c", str(server.config)))
+        self.assertEqual(["0", "0"], server.reload_metrics())
         server.config.write_text(text)
         server.reload()
         self.assertEqual("", server.status()["reload"]["error"])
+        self.assertEqual(["1", "0"], server.reload_metrics())
         self.clean(load.end())
 
     def test_the_last_one(self):
@@ -215,6 +223,56 @@ class UnderLoad(unittest.TestCase):
         self.assertTrue(answer.headers["retry-after"])
 
 
+class OneToken(unittest.TestCase):
+    """Two names for one token are found where the configuration cannot show it: label here, serial there."""
+
+    def serial(self, server, label):
+        slots = subprocess.run(["softhsm2-util", "--show-slots"], capture_output=True, text=True, check=True,
+                               env=server.tokens.environment).stdout
+        return next(s for s in slots.split("\nSlot ") if f"{label} " in s + " ").split("Serial number:")[1].split()[0]
+
+    def test_the_second_name_never_serves(self):
+        server = Changing(["hsm-a", "hsm-b"], {"hsm-a": {}})
+        try:
+            serials = {n: self.serial(server, n) for n in ("hsm-a", "hsm-b")}
+
+            def twin(serial):
+                server._write_config()
+                text = server.config.read_text()
+                line = next(l for l in text.splitlines() if "name: hsm-a," in l)
+                other = line.replace("name: hsm-a", "name: twin").replace("token: hsm-a", f'serial: "{serial}"')
+                server.config.write_text(text.replace(line, line + "\n" + other))
+
+            twin(serials["hsm-a"])
+            server.start(wait=False)
+            members = server.await_members(lambda m: sorted(m[n]["health"] for n in ("hsm-a", "twin"))[0] == "mismatched"
+                                           and any(m[n]["serving"] for n in ("hsm-a", "twin")))
+            second = next(n for n in ("hsm-a", "twin") if members[n]["health"] == "mismatched")
+            first = "twin" if second == "hsm-a" else "hsm-a"
+            reason = f"token {serials['hsm-a']} of {second} is that of {first}: one token under two names"
+            self.assertEqual(reason, members[second]["reason"])
+            self.assertTrue([l for l in server.lines("member changed state")
+                             if l["reason"] == reason and l["level"] == "warn"], server.log()[-2000:])
+            for word in ("recover", "replace"):
+                server.run_cli("member", word, second)
+                time.sleep(1.5)
+                server.await_members(lambda m: m[second]["health"] == "mismatched")
+            done = subprocess.run([server.binary, "doctor", "-c", str(server.config), "--json"], capture_output=True,
+                                  text=True, timeout=60, env=server.tokens.environment)
+            rows = [f for f in json.loads(done.stdout)["findings"] if f["step"] == "own token"]
+            self.assertEqual([("member twin", "fail", "config")], [(f["subject"], f["result"], f["owner"]) for f in rows])
+            self.assertIn("its token is that of member hsm-a", rows[0]["seen"])
+            # both names with a token of their own
+            if second == "twin":
+                twin(serials["hsm-b"])
+                server.reload()
+                server.await_members(lambda m: m["twin"]["serving"] and m["hsm-a"]["serving"])
+        finally:
+            code = server.stop()
+            server.remove()
+        self.assertEqual(0, code)
+
+
 class Limits(unittest.TestCase):
     def test_limits_and_tokens_change_with_sighup(self):
         server = Changing(["hsm-a"], {"hsm-a": {}}).start()
@@ -239,6 +297,7 @@ class Limits(unittest.TestCase):
             server.reload()
             self.assertEqual(200, server.get("/keys/k").status)
             self.assertEqual("loops", server.status()["reload"]["restart_needed"])
+            self.assertEqual(["1", "1"], server.reload_metrics())
             other.write_text('{"tokens":[]}\n')
             server.reload()
             self.assertEqual(401, server.get("/keys/k").status)

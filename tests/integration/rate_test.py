@@ -1,5 +1,6 @@
 """limits.rate: one client's flood is held back with 429 and Retry-After, another client is not."""
 import os
+import time
 import unittest
 
 import hsm
@@ -32,6 +33,15 @@ class Rate(unittest.TestCase):
         self.assertEqual(quiet, [200] * 15)
         # who is not known is told so, however often it asks
         self.assertEqual({self.server.get("/keys", token=False).status for _ in range(60)}, {401})
+
+    def test_a_batch_counts_each_of_its_operations(self):
+        time.sleep(1.2)  # the bucket is full again
+        operations = [{"op": "sign", "key": "none", "alg": "RS256", "value": "AA"}] * 100
+        results = self.server.post("/batch", {"operations": operations}).json["results"]
+        codes = [r["error"]["code"] for r in results]
+        self.assertEqual(len(codes), 100)
+        self.assertEqual(set(codes[:15]) & {"Throttled"}, set())
+        self.assertGreater(codes.count("Throttled"), 60)
 
 
 if __name__ == "__main__":

@@ -409,6 +409,9 @@ class Faults(unittest.TestCase):
         add("silent", good, lambda tls: time.sleep(60))
         add("noise", good, lambda tls: (tls.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10), time.sleep(1)))
         add("forbids", good, h2_server(lambda head, body: (403, [], b"{}")))
+        other_ca = cls.front.folder / "renewed-ca.pem"
+        other_ca.write_bytes((cls.front.data / "ca.pem").read_bytes())
+        add("renewed-ca", good, h2_server(lambda head, body: (403, [], b"{}")), ca=other_ca)
         cls.calls = {name: [] for name in ("busy", "huge", "garbage", "liar", "broken")}
 
         def script(name, status, fields, body):
@@ -447,6 +450,43 @@ class Faults(unittest.TestCase):
             with self.subTest(name):
                 row = self.front.until(name, health="down", reason=reason)
                 self.assertFalse(row["serving"])
+
+    def test_doctor_names_them_too(self):
+        done = subprocess.run([self.front.binary, "doctor", "-c", str(self.front.config), "--json"],
+                              capture_output=True, text=True, timeout=120, env=self.front.tokens.environment)
+        found = json.loads(done.stdout)["findings"]
+
+        def chain(name):
+            rows = [f for f in found if f["subject"] == f"member {name}" and
+                    f["step"] in ("dns", "tcp", "tls", "certificate", "token")]
+            self.assertEqual(["dns", "tcp", "tls", "certificate", "token"], [f["step"] for f in rows], found)
+            return {f["step"]: f for f in rows}
+
+        for name, step, owner, seen in (("unknown-ca", "tls", "config", "unknown CA"), ("expired", "tls", "device", "expired"),
+                                        ("other-name", "tls", "config", "host name mismatch"),
+                                        ("no-h2", "tls", "device", "TLS: "), ("refuses", "tcp", "network", "refused"),
+                                        ("no-name", "dns", "network", "nowhere.invalid has no address")):
+            with self.subTest(name):
+                rows = chain(name)
+                self.assertEqual(("fail", owner), (rows[step]["result"], rows[step]["owner"]), rows)
+                self.assertIn(seen, rows[step]["seen"])
+                self.assertTrue(rows[step]["next"])
+                order = list(rows)
+                for before in order[:order.index(step)]:
+                    self.assertEqual("ok", rows[before]["result"], rows)
+                for after in order[order.index(step) + 1:-1]:
+                    self.assertEqual("skip", rows[after]["result"], rows)
+        rows = chain("busy")
+        self.assertEqual(["ok", "ok", "ok", "warn", "ok"], [f["result"] for f in rows.values()])
+        self.assertRegex(rows["certificate"]["seen"], r"^ends in (19|20) days; issued by /CN=test CA")
+
+    def test_a_renewed_ca_is_taken_without_a_restart(self):
+        file = self.front.folder / "renewed-ca.pem"
+        self.assertIn("unknown CA", self.front.until("renewed-ca", health="down", reason="TLS: unknown CA")["reason"])
+        file.write_bytes((self.front.folder / "test-ca.pem").read_bytes())
+        self.front.admin_word("recover", "renewed-ca")
+        # past TLS: this endpoint then refuses the token
+        self.front.until("renewed-ca", health="auth_failed", reason="HTTP 403")
 
     def test_no_right_is_named_and_not_tried_again(self):
         self.front.until("forbids", health="auth_failed", reason="HTTP 403")
@@ -490,6 +530,79 @@ class Faults(unittest.TestCase):
         self.assertLessEqual(count, 3)
         self.assertTrue(self.front.members()["busy"]["serving"], "a pause is no fault")
         self.front.admin_word("activate", *[n for n in self.calls if n != "busy"])
+
+
+class Renewal(unittest.TestCase):
+    """A token is renewed and the old one revoked while a request that carries it is on its way."""
+
+    def setUp(self):
+        self.front = Front().start()
+        self.key = self.front.create("k", "RSA-HSM")["key"]
+        self.front.stop()
+        certificates = Certificates(self.front.folder)
+        context = certificates.context("good", [x509.DNSName("localhost")])
+        self.held, self.answered, self.seen = threading.Event(), threading.Event(), []
+        self.endpoint = Endpoint(context, self.talk)
+        self.front.remote("peer", f"https://localhost:{self.endpoint.port}", "a" * 40, self.front.folder / "test-ca.pem")
+        self.front.again(["hsm-a", "peer"])
+
+    def tearDown(self):
+        code = self.front.stop()
+        self.endpoint.close()
+        self.front.remove()
+        self.assertEqual(0, code)
+
+    def talk(self, tls):
+        """The first signature with the old token is kept until the new one was seen, and then refused."""
+        import h2.config
+        import h2.connection
+        import h2.events
+        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        conn.initiate_connection()
+        tls.sendall(conn.data_to_send())
+        heads = {}
+        while data := tls.recv(65536):
+            for event in conn.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    heads[event.stream_id] = dict(event.headers)
+                elif isinstance(event, h2.events.StreamEnded):
+                    head, body, status = heads[event.stream_id], b"{}", 200
+                    token = head["authorization"].split()[1][:1]
+                    self.seen.append(token)
+                    if head[":path"].startswith("/keys/keyward-probe"):
+                        status = 404
+                    elif head[":method"] == "GET":
+                        body = json.dumps({"key": self.key}).encode()
+                    elif token == "b":
+                        status = 404
+                    else:
+                        self.renew(tls, conn)
+                        status = 401
+                    conn.send_headers(event.stream_id, [(":status", str(status))])
+                    conn.send_data(event.stream_id, body, end_stream=True)
+            tls.sendall(conn.data_to_send())
+            if self.held.is_set() and "b" in self.seen:
+                self.answered.set()
+
+    def renew(self, tls, conn):
+        (self.front.folder / "peer.token").write_text("b" * 40 + "\n")
+        tls.sendall(conn.data_to_send() + b"\0\0\x08\x07\0\0\0\0\0" + (2 ** 31 - 1).to_bytes(4, "big") + b"\0\0\0\0")
+        end = time.monotonic() + 1.5  # within the soft deadline: a later answer finds nobody
+        while "b" not in self.seen and time.monotonic() < end:
+            time.sleep(0.01)
+        self.held.set()
+
+    def test_the_old_ones_refusal_says_nothing_of_the_new_one(self):
+        end = time.monotonic() + 20
+        while not self.answered.is_set() and time.monotonic() < end:
+            signed = self.front.ok("/keys/k/sign", {"alg": "RS256", "value": b64(DIGEST)})
+            check_rs256(self.key, unb64(signed["value"]))
+        self.assertTrue(self.answered.is_set(), self.seen)
+        time.sleep(0.3)
+        row = self.front.members()["peer"]
+        self.assertTrue(row["serving"], row)
+        self.assertNotIn("refused the token", self.front.log())
+        self.assertNotIn("auth_failed", self.front.log())
 
 
 if __name__ == "__main__":

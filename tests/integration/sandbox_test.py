@@ -1,4 +1,5 @@
 """The sandbox of member hosts, with a real library that tries to get out of its process."""
+import ctypes
 import hashlib
 import os
 import unittest
@@ -7,15 +8,34 @@ from hsm import MODULE, Group
 from keyward import b64
 
 ESCAPE = os.path.join(os.environ["KEYWARD_TEST_MODULES"], "libp11_escape.so")
+OUTSIDE = ("read", "list", "write", "make", "mkdir", "symlink", "remove", "proc", "null", "etc")
 EVERYWHERE = ("execve", "ptrace", "kill", "unshare", "keyctl", "perf")
 
 
+def landlock():
+    """Version of the kernel's Landlock; 0 and below: none."""
+    return ctypes.CDLL(None).syscall(444, None, 0, 1)
+
+
 class Confined(Group):
+    """`extra` may name {tokens}, the folder of tokens and report, and {outside}, one beside it."""
+
     def __init__(self, extra, module=ESCAPE):
-        super().__init__(["box"], module=module, member=extra)
-        self.report = self.folder / "escape"
+        self.wanted = extra
+        super().__init__(["box"], module=module)
+        self.report = self.folder / "hsm" / "escape"
         self.tokens.environment.update(KEYWARD_HOST_ESCAPE_MODULE=MODULE,
+                                       KEYWARD_HOST_ESCAPE_OUTSIDE=str(self.outside),
                                        KEYWARD_HOST_ESCAPE_LOG=str(self.report))
+
+    def _write_config(self):
+        self.outside = self.folder / "outside"
+        self.outside.mkdir()
+        for name in ("secret", "victim"):
+            (self.outside / name).write_text("untouched")
+        self.member = self.wanted.replace("{tokens}", str(self.folder / "hsm")).replace(
+            "{outside}", str(self.outside))
+        super()._write_config()
 
     def check(self):
         self.cli("check", "-c", str(self.config))
@@ -56,16 +76,46 @@ class Sandbox(unittest.TestCase):
         results = self.sign(server)
         for name in EVERYWHERE:
             self.assertEqual(results[name], "EPERM", results)
-        for name in ("fork", "inet", "unix", "code"):
+        for name in ("fork", "inet", "unix", "code", *(n for n in OUTSIDE if n != "etc")):
             self.assertEqual(results[name], "ok", results)
+        self.assertTrue((server.outside / "made").exists())
         status = server.host_status()
         self.assertEqual((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"))
 
     def test_strict_refuses_processes_sockets_and_new_code(self):
-        server = self.serve(", sandbox: strict")
+        server = self.serve(", sandbox: strict, paths: [\"{tokens}\"]")
         results = self.sign(server)
         for name in (*EVERYWHERE, "fork", "inet", "unix", "code"):
             self.assertEqual(results[name], "EPERM", results)
+        without = "this kernel has no Landlock" in server.log()
+        self.assertEqual(landlock() <= 0, without)
+        for name in ("system", "self", "random"):
+            self.assertEqual(results[name], "ok", results)
+        if without:
+            self.skipTest("no Landlock: the view of the file system is whole")
+        for name in OUTSIDE:
+            self.assertEqual(results[name], "EACCES", results)
+        self.assertEqual({"secret", "victim"}, {path.name for path in server.outside.iterdir()})
+
+    @unittest.skipIf(landlock() <= 0, "no Landlock in this kernel")
+    def test_strict_lets_through_what_paths_names(self):
+        server = self.serve(", sandbox: strict, paths: [\"{tokens}\", \"{outside}\"]")
+        results = self.sign(server)
+        for name in ("read", "list", "write", "make", "mkdir", "symlink", "remove"):
+            self.assertEqual(results[name], "ok", results)
+        for name in ("proc", "null", "etc"):
+            self.assertEqual(results[name], "EACCES", results)
+
+    @unittest.skipIf(landlock() <= 0, "no Landlock in this kernel")
+    def test_a_path_that_is_gone_is_named(self):
+        server = Confined(", sandbox: strict, paths: [\"{tokens}\", \"{outside}\"]")
+        self.addCleanup(server.remove)
+        server.check()
+        server.outside.rename(server.folder / "elsewhere")
+        with self.assertRaises((AssertionError, RuntimeError)) as caught:
+            self.addCleanup(server.stop)
+            server.start()
+        self.assertIn(str(server.outside), str(caught.exception))
 
     def test_off_lets_the_library_do_it(self):
         server = self.serve(", sandbox: off")
@@ -102,6 +152,9 @@ class Sandbox(unittest.TestCase):
                 (", sandbox: loose", "strict"),
                 (", rlimits: { memory: 1MiB }", "at least 64MiB"),
                 (", rlimits: { files: 3 }", "allowed: 64 to 1048576"),
+                (", paths: [\"/tmp\"]", "no meaning without sandbox: strict"),
+                (", sandbox: strict, paths: [tmp]", "a path from the root"),
+                (", sandbox: strict, paths: [/does/not/exist]", "cannot be opened"),
                 (", probe: \"udp://a:1\"", "allowed: tcp://HOST:PORT"),
                 (", probe: \"tcp://a:0\"", "allowed: tcp://HOST:PORT"),
                 (", probe: \"tcp://a b:1\"", "allowed: tcp://HOST:PORT")):

@@ -110,6 +110,41 @@ class Configured(Case):
         self.expect(self.server.post("/rng", {"count": 8}, headers=self.on("free.localhost")), 200)
 
 
+class OwnMembers(unittest.TestCase):
+    """A vault with members of its own is served by them alone, on real tokens."""
+
+    def test_members(self):
+        server = Group(["left", "right"])
+        with open(server.config, "a", encoding="utf-8") as file:
+            file.write("vaults:\n  - { name: first, members: [left] }\n  - { name: second, members: [right] }\n")
+        server.start()
+        first, second = at("first.localhost", server), at("second.localhost", server)
+        try:
+            for headers in (first, second):
+                made = server.post("/keys/k/create", {"kty": "EC-HSM"}, headers=headers)
+                self.assertEqual(made.status, 200, made.body)
+            before = {name: member["operations"] for name, member in server.members().items()}
+            for _ in range(30):
+                self.assertEqual(self.sign(server, first).status, 200)
+            after = {name: member["operations"] for name, member in server.members().items()}
+            self.assertGreaterEqual(after["left"] - before["left"], 30)
+            self.assertLess(after["right"] - before["right"], 10)  # probes
+            # without its member a vault has nobody, and the other goes on
+            server.cli("member", "drain", "left", "-c", str(server.config))
+            refused = self.sign(server, first)
+            self.assertEqual(refused.status, 503, refused.body)
+            self.assertTrue(refused.headers["Retry-After"])
+            self.assertEqual(self.sign(server, second).status, 200)
+            server.cli("member", "activate", "left", "-c", str(server.config))
+            self.assertEqual(self.sign(server, first).status, 200)
+        finally:
+            self.assertEqual(server.stop(), 0)
+            server.remove()
+
+    def sign(self, server, headers):
+        return server.post("/keys/k/sign", {"alg": "ES256", "value": "A" * 43}, headers=headers)
+
+
 class Refused(unittest.TestCase):
     """What a file must not say of vaults."""
 
@@ -129,6 +164,7 @@ class Refused(unittest.TestCase):
         self.check("  - { name: one, type: box }\n", "vaults[0].type", "both")
         self.check("  - { name: one, retention_days: 91 }\n", "vaults[0].retention_days", "7 to 90")
         self.check("  - { name: one, hosts: [a.example, 'b:1'] }\n", "vaults[0].hosts[1]", "without a port")
+        self.check("  - { name: one, members: [nobody] }\n", "vaults[0].members[0]", "a name of group.members")
         self.check("  - { name: one, hosts: [a.example] }\n  - { name: two, hosts: [A.example] }\n", "vaults[1].hosts[0]", "twice")
 
 

@@ -93,7 +93,7 @@ kw_status ts_key_get(struct ts_vault *tv, const char *name, const char *version,
 kw_status ts_key_delete(struct ts_vault *tv, const char *name)
 {
     struct ts_key_answer answer = {0};
-    vault_key_delete(tv->vault, ts_loop_handle(tv->loop), "v", kw_span_str(name), ts_key_take,
+    vault_key_delete(tv->vault, ts_loop_handle(tv->loop), "v", kw_span_str(name), 90, ts_key_take,
                      &answer);
     return ts_key_finish(tv, &answer, NULL);
 }

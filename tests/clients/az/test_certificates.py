@@ -5,10 +5,22 @@ import subprocess
 
 from az import VAULT, AzCase
 
+# What `az keyvault certificate get-default-policy` prints: the command itself fails in Debian 13's package, before it
+# talks to anybody ('NoneType' object is not callable).
+DEFAULT_POLICY = {
+    "issuerParameters": {"certificateTransparency": None, "name": "Self"},
+    "keyProperties": {"curve": None, "exportable": True, "keySize": 2048, "keyType": "RSA", "reuseKey": True},
+    "lifetimeActions": [{"action": {"actionType": "AutoRenew"}, "trigger": {"daysBeforeExpiry": 90}}],
+    "secretProperties": {"contentType": "application/x-pkcs12"},
+    "x509CertificateProperties": {"keyUsage": ["cRLSign", "dataEncipherment", "digitalSignature", "keyEncipherment", "keyAgreement",
+                                               "keyCertSign"],
+                                  "subject": "CN=CLIGetDefaultPolicy", "validityInMonths": 12},
+}
+
 
 class Certificates(AzCase):
     def test_life(self):
-        policy = self.kv("certificate", "get-default-policy")
+        policy = DEFAULT_POLICY
         (self.folder / "policy.json").write_text(json.dumps(policy))
         self.kv("certificate", "create", *VAULT, "--name", "first", "--policy", f"@{self.inside}/policy.json")
         shown = self.kv("certificate", "show", *VAULT, "--name", "first")
@@ -40,7 +52,9 @@ class Certificates(AzCase):
         (self.folder / "own.pem").write_text((self.folder / "own.key").read_text() + (self.folder / "own.crt").read_text())
         self.kv("certificate", "import", *VAULT, "--name", "own", "--file", self.inside / "own.pem")
         self.kv("certificate", "download", *VAULT, "--name", "own", "--file", self.inside / "back.pem", "--encoding", "PEM")
-        self.assertEqual((self.folder / "back.pem").read_text().split(), (self.folder / "own.crt").read_text().split())
+        # the same text in lines of another length
+        lines = [(self.folder / name).read_text().replace("\n", "") for name in ("back.pem", "own.crt")]
+        self.assertEqual(lines[0], lines[1])
 
     def test_contacts_and_issuers(self):
         self.kv("certificate", "contact", "add", *VAULT, "--email", "ops@keyward.example", "--name", "Ops")

@@ -12,7 +12,7 @@ test("setSecret, getSecret: value, content type, tags, times", async () => {
   const name = unique("secret");
   const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000 - 60_000);
   const expiresOn = new Date(+notBefore + 86_400_000);
-  const value = "grüße \u0000 \" \\ \n " + crypto.randomBytes(100).toString("base64");
+  const value = "grüße \u0001 \" \\ \n " + crypto.randomBytes(100).toString("base64");
   const made = await secrets.setSecret(name, value, { contentType: "text/plain", tags: { a: "1" }, notBefore, expiresOn });
   assert.equal(made.value, value);
   assert.equal(made.properties.id, `${url}/secrets/${name}/${made.properties.version}`);

@@ -22,6 +22,8 @@ function(ct_program name)
       endif()
       if(source STREQUAL crypto/rsa/rsa_public.c)
         list(APPEND flags -DCT_PUBLIC_VERDICT)
+      elseif(source MATCHES "^crypto/ec/(sign|comb|point).c$")
+        list(APPEND flags -DCT_PUBLIC_EQUALITY)
       endif()
       add_custom_command(OUTPUT ${object}
         COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/${name}
@@ -46,7 +48,7 @@ endif()
 
 ct_program(msan_rsa
   PUBLIC tests/ct/msan/rsa_key.c crypto/rsa/rsa_ctx.c
-  SECRET tests/ct/msan/msan_rsa.c tests/ct/msan/base.c crypto/rsa/mont.c crypto/rsa/mont_wide.c
+  SECRET tests/ct/msan/msan_rsa.c tests/ct/msan/base.c crypto/rsa/mont.c crypto/rsa/mont_wide.c crypto/rsa/fold.c
     crypto/rsa/rsa_exp.c
     crypto/rsa/rsa_private.c crypto/rsa/rsa_public.c crypto/rsa/slices.c)
 ct_program(msan_aes
@@ -55,9 +57,13 @@ ct_program(msan_aes
 ct_program(msan_padding
   SECRET tests/ct/msan/msan_padding.c tests/ct/msan/base.c tests/ct/msan/digest.c
     crypto/padding/oaep.c crypto/padding/pkcs1.c crypto/padding/mgf1.c)
+ct_program(msan_ec
+  SECRET tests/ct/msan/msan_ec.c tests/ct/msan/base.c crypto/ec/comb.c crypto/ec/comb_build.c crypto/ec/curve.c
+    crypto/ec/digits.c crypto/ec/ec_key.c crypto/ec/field.c crypto/ec/invert.c crypto/ec/modulus.c crypto/ec/nonce.c
+    crypto/ec/order.c crypto/ec/point.c crypto/ec/sha512_x8.c crypto/ec/sign.c)
 ct_program(leaky SECRET tests/ct/msan/leaky.c)
 
-foreach(name msan_rsa msan_aes msan_padding)
+foreach(name msan_rsa msan_aes msan_padding msan_ec)
   add_test(NAME ct/${name} COMMAND ${CMAKE_CURRENT_BINARY_DIR}/${name}/${name})
   set_tests_properties(ct/${name} PROPERTIES LABELS ct TIMEOUT 300 SKIP_RETURN_CODE 77)
 endforeach()

@@ -64,3 +64,17 @@ ct_public_mask(__m512i borrow)
 }
 #define _mm512_movepi64_mask(borrow) ct_public_mask(borrow)
 #endif
+
+/* In sign.c, comb.c and point.c of crypto/ec equality is asked for the check of a finished
+ * signature alone: the verdict is public, the lane is answered by another path. */
+#ifdef CT_PUBLIC_EQUALITY
+static inline __attribute__((always_inline, target("avx512f"))) __mmask8
+ct_public_equality(__m512i a, __m512i b)
+{
+    __mmask8 mask = _mm512_cmp_epi64_mask(a, b, _MM_CMPINT_EQ);
+    __msan_unpoison(&mask, sizeof mask);
+    return mask;
+}
+#undef _mm512_cmpeq_epi64_mask
+#define _mm512_cmpeq_epi64_mask(a, b) ct_public_equality((a), (b))
+#endif

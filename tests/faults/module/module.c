@@ -411,6 +411,37 @@ static CK_RV my_C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
     return after(&fault, rv);
 }
 
+/* --- searches -----------------------------------------------------------------------------------
+ */
+
+static CK_RV my_C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes,
+                                  CK_ULONG count)
+{
+    struct fault fault;
+    CK_RV rv;
+    if (before("C_FindObjectsInit", session, &fault, &rv)) {
+        return rv;
+    }
+    return after(&fault, real->C_FindObjectsInit(session, attributes, count));
+}
+
+/* A token's own objects are lost like those that were loaded; the real module gives them the same
+ * handle again, so that nothing but a new process has them back. */
+static CK_RV my_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG max,
+                              CK_ULONG *count)
+{
+    struct fault fault;
+    CK_RV rv;
+    if (before("C_FindObjects", session, &fault, &rv)) {
+        return rv;
+    }
+    rv = real->C_FindObjects(session, objects, max, count);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < *count; i++) {
+        note_handle(objects[i]);
+    }
+    return after(&fault, rv);
+}
+
 /* --- operations ---------------------------------------------------------------------------------
  */
 
@@ -525,6 +556,8 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     WRAP(C_GenerateKey);
     WRAP(C_GenerateKeyPair);
     WRAP(C_UnwrapKey);
+    WRAP(C_FindObjectsInit);
+    WRAP(C_FindObjects);
     WRAP(C_WrapKey);
     WRAP(C_EncryptInit);
     WRAP(C_Encrypt);

@@ -1,8 +1,10 @@
 /* A PKCS#11 module in front of another (KEYWARD_HOST_ESCAPE_MODULE) that tries to get out of its
  * process in its first C_Sign, and writes what each attempt came to into the file
- * KEYWARD_HOST_ESCAPE_LOG: one line each, "NAME ok" or "NAME ERRNO". */
+ * KEYWARD_HOST_ESCAPE_LOG: one line each, "NAME ok" or "NAME ERRNO". KEYWARD_HOST_ESCAPE_OUTSIDE is
+ * a folder with a file `secret`, a file `victim` and nothing else. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/keyctl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +47,34 @@ static void try_process(FILE *log)
     tell(log, "unshare", syscall(SYS_unshare, 0));
 }
 
+static void tell_opened(FILE *log, const char *name, int fd)
+{
+    tell(log, name, fd);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void try_files(FILE *log)
+{
+    const char *outside = getenv("KEYWARD_HOST_ESCAPE_OUTSIDE");
+    int folder = open(outside, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tell_opened(log, "read", openat(folder, "secret", O_RDONLY | O_CLOEXEC));
+    tell_opened(log, "list", openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    tell_opened(log, "write", openat(folder, "victim", O_WRONLY | O_CLOEXEC));
+    tell_opened(log, "make", openat(folder, "made", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    tell(log, "mkdir", mkdirat(folder, "made-folder", 0700));
+    tell(log, "symlink", symlinkat("/", folder, "made-link"));
+    tell(log, "remove", unlinkat(folder, "victim", 0));
+    close(folder);
+    tell_opened(log, "proc", open("/proc/version", O_RDONLY | O_CLOEXEC));
+    tell_opened(log, "system", open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+    tell_opened(log, "etc", open("/etc/passwd", O_WRONLY | O_APPEND | O_CLOEXEC));
+    tell_opened(log, "self", open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+    tell_opened(log, "random", open("/dev/urandom", O_RDONLY | O_CLOEXEC));
+    tell_opened(log, "null", open("/dev/null", O_WRONLY | O_CLOEXEC));
+}
+
 static void try_everything(void)
 {
     FILE *log = fopen(getenv("KEYWARD_HOST_ESCAPE_LOG"), "we");
@@ -51,6 +82,7 @@ static void try_everything(void)
         return;
     }
     try_process(log);
+    try_files(log);
     tell(log, "keyctl", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -4, 0));
     tell(log, "perf", syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));
     tell(log, "inet", socket(AF_INET, SOCK_STREAM, 0));

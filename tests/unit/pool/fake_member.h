@@ -220,6 +220,12 @@ static inline void fake_detach(struct pool_member *member, struct pool_port *por
         atomic_store(&fake->script, FAKE_HOLD);
         fake_release(fake);
     }
+    struct pool_op *op = ((struct fake_link *)link)->first;
+    while (op != NULL) { /* gathered in this turn */
+        struct pool_op *next = op->next;
+        pool_op_return(member, op, POOL_VERDICT_OTHER_FREE, "detached");
+        op = next;
+    }
     free(link);
 }
 

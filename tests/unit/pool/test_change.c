@@ -219,11 +219,8 @@ static void drawing_and_table_are_equal(void **state)
     (void)state;
     int drawn[POOL_SLOT_STATES][POOL_SLOT_EVENTS];
     memset(drawn, -1, sizeof drawn);
-    char path[512] = __FILE__, line[512];
-    char *root = strstr(path, "tests/unit/pool/");
-    assert_non_null(root);
-    snprintf(root, sizeof path - (size_t)(root - path), "deploy/states/slot.dot");
-    FILE *file = fopen(path, "r");
+    char line[512];
+    FILE *file = fopen(KW_STATES "/slot.dot", "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file) != NULL) {
         char from[32], to[32], label[64];
@@ -355,6 +352,23 @@ static void the_last_one_that_serves_stays(void **state)
     pool_key_unref(key);
 }
 
+/* Remote members make no keys and have none that live on tokens alone. */
+static void the_last_hsm_stays(void **state)
+{
+    (void)state;
+    pool_kind_override(POOL_MEMBER_REMOTE, &type);
+    members[1].kind = POOL_MEMBER_REMOTE;
+    start(2);
+    AWAIT(is_up(0) && is_up(1));
+    assert_int_equal(pool_member_remove(pool, "m0", POOL_REMOVE_IF_SAFE), KW_E_FORBIDDEN);
+    assert_int_equal(pool_member_remove(pool, "m0", POOL_REMOVE_WHEN_SAFE), KW_OK);
+    assert_int_equal(set(&members[2]), POOL_SET_ADDED);
+    AWAIT(slot_of(0) == POOL_SLOT_FREE);
+    assert_int_equal(pool_member_remove(pool, "m1", POOL_REMOVE_IF_SAFE), KW_OK);
+    AWAIT(slot_of(1) == POOL_SLOT_FREE);
+    pool_kind_override(POOL_MEMBER_REMOTE, NULL);
+}
+
 static void it_leaves_when_another_serves(void **state)
 {
     (void)state;
@@ -474,6 +488,8 @@ static void role_and_priority_change_in_place(void **state)
     AWAIT(pool->members[0].priority == 2 &&
           pool_member_role(&pool->members[1]) == POOL_ROLE_STANDBY);
     assert_int_equal(retired, 0);
+    assert_string_equal(stats()->members[0].sense, "active (priority 2)");
+    assert_string_equal(stats()->members[1].sense, "standby");
     /* the nearest one that is well, then the far one, then the standby, then who is suspect */
     static const struct {
         unsigned falls;
@@ -514,15 +530,17 @@ static void settings_of_the_group_change(void **state)
     assert_int_equal(pool_config(pool)->recovery_retries, -1);
     for (unsigned i = 0; i < 2; i++) {
         atomic_store(&fakes[i].script, FAKE_HOLD);
+    }
+    for (unsigned i = 0; i < 4; i++) { /* one with each member, and one in line for each */
         assert_int_equal(submit(&calls[i], key), KW_OK);
     }
-    assert_int_equal(submit(&calls[2], key), KW_E_BUSY);
+    assert_int_equal(submit(&calls[4], key), KW_E_BUSY);
     next.recovery_retries = -2;
     assert_int_equal(pool_settings_change(pool, &next, &changed), KW_E_INPUT);
     next = config;
     assert_int_equal(pool_settings_change(pool, &next, &changed), KW_OK);
     assert_true(changed);
-    assert_int_equal(submit(&calls[2], key), KW_OK);
+    assert_int_equal(submit(&calls[4], key), KW_OK);
     pool_port_run(port);
     for (unsigned i = 0; i < 2; i++) {
         atomic_store(&fakes[i].script, FAKE_ANSWER);
@@ -634,8 +652,10 @@ static void nothing_is_dropped_while_members_come_and_go(void **state)
             assert_int_equal(submit(&calls[i], key), KW_OK);
         }
         unsigned done = 0;
+        int64_t limit = kw_now_ns() + KW_S(10);
         while (done < 64) {
             pool_port_run(port);
+            assert_true(kw_now_ns() < limit);
             done = 0;
             for (unsigned i = 0; i < 64; i++) {
                 done += calls[i].done;
@@ -667,6 +687,7 @@ int main(void)
         TEST(what_a_stuck_one_keeps_is_done_by_others),
         TEST(the_last_one_that_serves_stays),
         TEST(it_leaves_when_another_serves),
+        TEST(the_last_hsm_stays),
         TEST(an_heir_takes_over_when_it_is_up),
         TEST(a_change_that_is_taken_back_ends_the_heir),
         TEST(one_that_is_out_is_followed_at_once),

@@ -84,11 +84,7 @@ static void drawing_and_table_are_equal(void **state)
             drawn[h][e] = POOL_HEALTH_COUNT;
         }
     }
-    char path[512] = __FILE__; /* the build names sources by their full path */
-    char *root = strstr(path, "tests/unit/pool/");
-    assert_non_null(root);
-    snprintf(root, sizeof path - (size_t)(root - path), "deploy/states/member.dot");
-    FILE *file = fopen(path, "r");
+    FILE *file = fopen(KW_STATES "/member.dot", "r");
     assert_non_null(file);
     char line[512];
     while (fgets(line, sizeof line, file) != NULL) {

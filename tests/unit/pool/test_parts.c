@@ -70,16 +70,16 @@ static struct pool_op make_op(enum kc_shape shape, int64_t submitted, int64_t de
     return (struct pool_op){.shape = shape, .submitted_ns = submitted, .deadline_ns = deadline};
 }
 
-static void the_oldest_shape_goes_first(void **state)
+static void the_shape_whose_turn_it_is_goes_first(void **state)
 {
     (void)state;
-    struct core_queues queues;
+    static struct core_queues queues;
     core_queues_init(&queues);
-    assert_int_equal(core_queues_oldest_shape(&queues), KC_SHAPE_COUNT);
+    assert_int_equal(core_queues_next_shape(&queues), KC_SHAPE_COUNT);
     struct pool_op ops[] = {
-        make_op(KC_SHAPE_RSA2048_PRIVATE, 20, 100),
         make_op(KC_SHAPE_P256_SIGN, 10, 50),
-        make_op(KC_SHAPE_RSA2048_PRIVATE, 5, 30),
+        make_op(KC_SHAPE_RSA2048_PRIVATE, 20, 100),
+        make_op(KC_SHAPE_RSA2048_PRIVATE, 30, 30),
     };
     struct pool_op keygen = make_op(KC_SHAPE_COUNT, 1, 90);
     keygen.lane.kind = KW_KIND_GENERATE;
@@ -90,13 +90,48 @@ static void the_oldest_shape_goes_first(void **state)
     core_queues_push(&queues, &keygen);
     assert_int_equal(queues.total, 4);
     assert_int_equal(queues.earliest_ns, 30);
-    assert_int_equal(core_queues_oldest_shape(&queues), KC_SHAPE_P256_SIGN); /* heads: 20 and 10 */
-    assert_ptr_equal(core_queues_pop(&queues, KC_SHAPE_P256_SIGN), &ops[1]);
+    assert_int_equal(core_queues_next_shape(&queues), KC_SHAPE_P256_SIGN); /* it came first */
+    assert_ptr_equal(core_queues_pop(&queues, KC_SHAPE_P256_SIGN), &ops[0]);
     assert_null(core_queues_pop(&queues, KC_SHAPE_P256_SIGN));
-    assert_int_equal(core_queues_oldest_shape(&queues), KC_SHAPE_RSA2048_PRIVATE);
+    assert_int_equal(core_queues_next_shape(&queues), KC_SHAPE_RSA2048_PRIVATE);
     assert_ptr_equal(core_queues_pop(&queues, CORE_QUEUE_KEYGEN_SLOW), &keygen);
     assert_null(core_queues_pop(&queues, CORE_QUEUE_KEYGEN_QUICK));
     assert_int_equal(queues.total, 2);
+}
+
+/* One client floods the workers with RSA-4096; another sends one cheap signature at a time. */
+static void a_flood_leaves_the_workers_to_others(void **state)
+{
+    (void)state;
+    enum { FLOOD = 256, ROUNDS = 20 };
+    static struct pool_op flood[FLOOD], other[ROUNDS];
+    static struct core_queues queues;
+    core_queues_init(&queues);
+    for (unsigned i = 0; i < FLOOD; i++) {
+        flood[i] = make_op(KC_SHAPE_RSA4096_PRIVATE, i, 1000000);
+        flood[i].client = 1;
+        core_queues_push(&queues, &flood[i]);
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < 8; i++) { /* a worker takes a batch */
+            assert_int_equal(core_queues_next_shape(&queues), KC_SHAPE_RSA4096_PRIVATE);
+            assert_int_equal(core_queues_pop(&queues, KC_SHAPE_RSA4096_PRIVATE)->client, 1);
+        }
+        other[round] = make_op(round % 2 ? KC_SHAPE_P256_SIGN : KC_SHAPE_RSA4096_PRIVATE,
+                               (int64_t)FLOOD + round, 1000000);
+        other[round].client = 2;
+        core_queues_push(&queues, &other[round]);
+        unsigned shape = core_queues_next_shape(&queues);
+        /* the next worker that is free has it, be it of another shape or of the same */
+        if (round % 2) {
+            assert_int_equal(shape, KC_SHAPE_P256_SIGN);
+        }
+        unsigned before = 0;
+        while (core_queues_pop(&queues, other[round].shape) != &other[round]) {
+            before++;
+        }
+        assert_in_range(before, 0, 8);
+    }
 }
 
 static void late_ones_leave_and_the_rest_keeps_its_order(void **state)
@@ -134,7 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(budget_has_a_floor_and_a_share),
         cmocka_unit_test(an_op_is_never_answered_twice),
-        cmocka_unit_test(the_oldest_shape_goes_first),
+        cmocka_unit_test(the_shape_whose_turn_it_is_goes_first),
+        cmocka_unit_test(a_flood_leaves_the_workers_to_others),
         cmocka_unit_test(late_ones_leave_and_the_rest_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

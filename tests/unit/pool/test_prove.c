@@ -162,12 +162,12 @@ static void too_few_members_are_told_before_and_after(void **state)
     (void)state;
     start(2, 0);
     struct pool_key *key = make_key(ec_key, ec_other, true);
-    assert_int_equal(pool_copies_possible(pool), KW_OK);
+    assert_int_equal(pool_copies_possible(pool, 0), KW_OK);
     assert_int_equal(pool_member_command(pool, "m1", POOL_CMD_DRAIN), KW_OK);
-    assert_int_equal(pool_copies_possible(pool), KW_E_COPIES);
+    assert_int_equal(pool_copies_possible(pool, 0), KW_E_COPIES);
     assert_int_equal(prove(key, 1), KW_E_COPIES);
     assert_int_equal(pool_member_command(pool, "m1", POOL_CMD_ACTIVATE), KW_OK);
-    assert_int_equal(pool_copies_possible(pool), KW_OK);
+    assert_int_equal(pool_copies_possible(pool, 0), KW_OK);
     assert_int_equal(prove(key, 1), KW_OK);
     pool_key_unref(key);
 }
@@ -195,7 +195,7 @@ static void one_copy_is_enough_where_said_or_where_one_is_all(void **state)
     stop(NULL);
     start(1, 0);
     key = make_key(ec_key, ec_other, true);
-    assert_int_equal(pool_copies_possible(pool), KW_OK);
+    assert_int_equal(pool_copies_possible(pool, 0), KW_OK);
     assert_int_equal(prove(key, 1), KW_OK);
     pool_key_unref(key);
 }

@@ -3,6 +3,7 @@
  * A private result s is compared by OpenSSL's public operation: s < n and s^e = m (mod n) has one
  * solution, so that is equality bit for bit, at a twentieth of the price; one result in sixteen is
  * compared with OpenSSL's own private operation besides. */
+#include <openssl/core_names.h>
 #include <openssl/rsa.h>
 
 #include "crypto/keys/key_internal.h"
@@ -12,16 +13,71 @@
 #define SIZES      3
 #define PRIMES     5
 #define KEYS       24
+#define UNEQUAL    2 /* keys of a size with primes of different lengths */
 #define EXPONENTS  4
 #define WEIGHT_MAX 10
 
-static struct kc_key *keys[SIZES][KEYS];
+static struct kc_key *keys[SIZES][KEYS + UNEQUAL];
 static size_t key_count[SIZES];
 static uint8_t input[DF_BATCH][KW_RSA_MAX_BYTES], output[DF_BATCH][KW_RSA_MAX_BYTES];
 static uint8_t third[DF_BATCH][KW_RSA_MAX_BYTES];
 
 /* 3, 17, 65537 and one of 64 bits; all odd */
 static const uint64_t exponents[EXPONENTS] = {3, 65537, 0xfffffffffffffff1ULL, 17};
+
+/* Part `name` of a key, left-padded; false when it does not fit. */
+static bool part(uint8_t *out, size_t len, const struct kc_key *key, const char *name)
+{
+    BIGNUM *v = NULL;
+    bool ok = EVP_PKEY_get_bn_param(key->pkey, name, &v) == 1 &&
+              BN_bn2binpad(v, out, (int)len) == (int)len;
+    BN_clear_free(v);
+    return ok;
+}
+
+/* The key as it comes back from its stored form; NULL when it does not. Drops `key`. */
+static struct kc_key *there_and_back(struct kc_key *key)
+{
+    struct kc_key *again = NULL;
+    struct kw_secret stored = {0};
+    if (key && (kc_key_to_private(&stored, key) != KW_OK ||
+                kc_key_from_private(&again, KW_KTY_RSA, KW_CURVE_NONE,
+                                    kw_span_of(stored.data, stored.len)) != KW_OK)) {
+        again = NULL;
+    }
+    kw_secret_clear(&stored);
+    kc_key_unref(key);
+    return again;
+}
+
+/* Two keys whose primes differ in length, the longer one first and last: they have no lanes, but
+ * stand in batches beside keys that have. */
+static bool open_unequal(size_t size)
+{
+    const unsigned bits = 2048 + 1024 * (unsigned)size, longer = bits / 2 + 76;
+    struct kt_primes primes = {.count = 2, .bits = bits};
+    BIGNUM *three = BN_new(), *two = BN_new();
+    bool ok = three && two && BN_set_word(three, 3) && BN_set_word(two, 2);
+    for (size_t i = 0; ok && i < 2; i++) {
+        int length = (int)(i == 0 ? longer : bits - longer);
+        BIGNUM *prime = BN_new();
+        primes.prime[i] = prime;
+        do { /* the top two bits set: or the product could be a bit short */
+            ok = prime && BN_generate_prime_ex(prime, length, 0, three, two, NULL) == 1;
+        } while (ok && (!BN_is_bit_set(prime, length - 2) || BN_mod_word(prime, 65537) == 1));
+    }
+    for (size_t i = 0; ok && i < 2; i++) {
+        struct kc_key *key = there_and_back(kt_rsa_key(&primes, i, 1 - i, i == 0 ? 65537 : 3));
+        ok = key && key->pub.bits == bits && !key->slots[KC_KEY_SLOT_RSA].prepared;
+        if (key) {
+            keys[size][key_count[size]++] = key;
+        }
+    }
+    BN_free(three);
+    BN_free(two);
+    kt_primes_free(&primes);
+    return ok;
+}
 
 /* Pairs of primes in both orders (p < q and p > q), under exponents in turn. */
 static bool open_size(size_t size)
@@ -41,7 +97,7 @@ static bool open_size(size_t size)
         }
     }
     kt_primes_free(&primes);
-    return key_count[size] >= 8;
+    return key_count[size] >= 8 && open_unequal(size);
 }
 
 bool df_rsa_open(struct df_state *state)
@@ -91,10 +147,10 @@ static void draw_number(struct df_state *state, uint8_t *out, const struct kc_ke
         kt_draw_bytes(&state->draw, out + k - 1 - kt_draw_below(&state->draw, k / 2), 1);
         return;
     case 4: /* a prime factor: 0 modulo p */
-        memcpy(out + k / 2, key->rsa->p, k / 2);
+        (void)part(out, k, key, OSSL_PKEY_PARAM_RSA_FACTOR1);
         return;
     case 5: /* q - 1: -1 modulo q */
-        memcpy(out + k / 2, key->rsa->q, k / 2);
+        (void)part(out, k, key, OSSL_PKEY_PARAM_RSA_FACTOR2);
         out[k - 1] -= 1;
         return;
     case 6: /* all ones below the top byte */
@@ -196,13 +252,30 @@ static bool set_padding(EVP_PKEY_CTX *ctx, enum kw_alg alg, bool signature)
            EVP_PKEY_CTX_set_signature_md(ctx, mds[info->hash]()) == 1;
 }
 
-static bool verifies(const struct kc_lane_op *op, struct kw_span sig)
+static bool verifies_some(const struct kc_lane_op *op, struct kw_span sig)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, op->key->pkey, NULL);
     bool ok = ctx && EVP_PKEY_verify_init(ctx) == 1 && set_padding(ctx, op->alg, true) &&
               EVP_PKEY_verify(ctx, sig.data, sig.len, op->in.data, op->in.len) == 1;
     EVP_PKEY_CTX_free(ctx);
     return ok;
+}
+
+/* OpenSSL signs an empty message but verifies none: the signature has one value. */
+static bool is_signature_of_nothing(const struct kc_lane_op *op, struct kw_span sig)
+{
+    uint8_t want[KW_RSA_MAX_BYTES];
+    size_t len = sizeof(want);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, op->key->pkey, NULL);
+    bool ok = ctx && EVP_PKEY_sign_init(ctx) == 1 && set_padding(ctx, op->alg, true) &&
+              EVP_PKEY_sign(ctx, want, &len, op->in.data, 0) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok && sig.len == len && memcmp(sig.data, want, len) == 0;
+}
+
+static bool verifies(const struct kc_lane_op *op, struct kw_span sig)
+{
+    return op->in.len != 0 ? verifies_some(op, sig) : is_signature_of_nothing(op, sig);
 }
 
 static enum kw_alg draw_signature(struct df_state *state)
@@ -216,8 +289,10 @@ static void start_sign(struct df_state *state, struct kc_lane_op *op, size_t i)
     op->kind = KW_KIND_SIGN;
     op->alg = draw_signature(state);
     size_t len = kw_alg_info(op->alg)->digest_len;
-    /* OpenSSL takes no empty message for what it verifies */
-    op->in = kw_span_of(input[i], len ? len : 1 + kt_draw_below(&state->draw, 200));
+    if (len == 0 && kt_draw_below(&state->draw, 6) != 0) { /* else empty: RSNULL takes any length */
+        len = 1 + kt_draw_below(&state->draw, 200);
+    }
+    op->in = kw_span_of(input[i], len);
     kt_draw_bytes(&state->draw, input[i], sizeof(input[i]));
     op->out = (struct kw_buf){output[i], 0, sizeof(output[i])};
 }

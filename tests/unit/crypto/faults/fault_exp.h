@@ -7,5 +7,5 @@
 void ft_private_half(struct kc_rsa_private_work *w, struct kc_rsa_half_work *half, unsigned blocks);
 
 /** Flips one bit of the table in a lane before squaring number `when` of the next exponentiation
- *  that scans it. when < 0: nothing. */
+ *  that scans it. One strike a lane; when < 0: none. */
 void ft_strike_table(int when, unsigned lane, unsigned entry, unsigned digit, unsigned bit);

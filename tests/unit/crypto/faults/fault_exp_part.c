@@ -2,30 +2,38 @@
 
 static struct {
     int when;
-    unsigned lane, entry, digit, bit;
-} strike = {.when = -1};
+    unsigned entry, digit, bit;
+} strikes[KC_RSA_LANES] = {{-1, 0, 0, 0}, {-1, 0, 0, 0}, {-1, 0, 0, 0}, {-1, 0, 0, 0},
+                           {-1, 0, 0, 0}, {-1, 0, 0, 0}, {-1, 0, 0, 0}, {-1, 0, 0, 0}};
 
 void ft_strike_table(int when, unsigned lane, unsigned entry, unsigned digit, unsigned bit)
 {
-    strike.when = when;
-    strike.lane = lane;
-    strike.entry = entry;
-    strike.digit = digit;
-    strike.bit = bit;
+    strikes[lane].when = when;
+    strikes[lane].entry = entry;
+    strikes[lane].digit = digit;
+    strikes[lane].bit = bit;
 }
 
 #if defined(__x86_64__)
-static void before_scan(struct kc_rsa_private_work *w, unsigned digits)
+static void before_scan(struct kc_rsa_private_work *w, unsigned digits, unsigned stride)
 {
-    if (strike.when >= 0 && strike.when-- == 0) {
-        __m512i *at = w->table + (size_t)strike.entry * digits + strike.digit % digits;
-        ((uint64_t *)at)[strike.lane] ^= 1ULL << strike.bit;
+    for (unsigned lane = 0; lane < KC_RSA_LANES; lane++) {
+        if (strikes[lane].when >= 0 && strikes[lane].when-- == 0) {
+            __m512i *at =
+                w->table + (size_t)strikes[lane].entry * stride + strikes[lane].digit % digits;
+            ((uint64_t *)at)[lane] ^= 1ULL << strikes[lane].bit;
+        }
     }
 }
 
-/* Every squaring that scans the table goes through here; `w` and `digits` are in scope there. */
+/* Every squaring of a window goes through here; those that fill the table have no scan. */
 #define kc_mont_sqr_scan(mont, r, a, scan)                                                         \
-    (before_scan(w, digits), kc_mont_sqr_scan((mont), (r), (a), (scan)))
+    (before_scan(w, KC_TILE * (mont)->blocks, kc_rsa_entry_digits((mont)->blocks)),                \
+     kc_mont_sqr_scan((mont), (r), (a), (scan)))
+#define kc_fold_sqr(fold, mont, r, a, scan)                                                        \
+    ((scan) ? before_scan(w, KC_TILE * (mont)->blocks, kc_rsa_entry_digits((mont)->blocks))        \
+            : (void)0,                                                                             \
+     kc_fold_sqr((fold), (mont), (r), (a), (scan)))
 #define kc_rsa_private_half ft_private_half
 #include "crypto/rsa/rsa_exp.c"
 #endif

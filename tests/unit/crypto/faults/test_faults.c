@@ -62,7 +62,7 @@ static struct known known[SIZES][2 * KEYS]; /* a signature and an unwrap of each
 static struct kt_draw draw;
 static struct {
     enum place place;
-    unsigned lane;
+    unsigned lanes;    /* mask of the lanes that are struck, each by a bit of its own */
     bool armed, twice; /* twice: the second path is struck as well */
 } fault;
 static struct {
@@ -80,26 +80,31 @@ static void flip_bytes(struct kc_rsa_job *job)
     job->out[kt_draw_below(&draw, k)] ^= (uint8_t)(1u << kt_draw_below(&draw, 8));
 }
 
-#if defined(__x86_64__)
-static void flip(__m512i *slices, size_t count)
+static bool is_struck(size_t lane)
 {
-    __m512i *at = slices + kt_draw_below(&draw, count);
-    ((uint64_t *)at)[fault.lane] ^= 1ULL << kt_draw_below(&draw, KC_DIGIT);
+    return fault.lanes >> lane & 1;
 }
 
-static void strike_before(struct kc_rsa_private_work *w, unsigned digits)
+#if defined(__x86_64__)
+static void flip(__m512i *slices, size_t count, unsigned lane)
+{
+    __m512i *at = slices + kt_draw_below(&draw, count);
+    ((uint64_t *)at)[lane] ^= 1ULL << kt_draw_below(&draw, KC_DIGIT);
+}
+
+static void strike_before(struct kc_rsa_private_work *w, unsigned digits, unsigned lane)
 {
     struct kc_rsa_half_work *half = kt_draw_below(&draw, 2) ? &w->p : &w->q;
     switch (fault.place) {
     case CONSTANT:
-        flip(kt_draw_below(&draw, 2) ? half->m : half->r3, digits - 1);
+        flip(kt_draw_below(&draw, 2) ? half->m : half->r3, digits - 1, lane);
         break;
     case EXPONENT:
-        ((uint64_t *)&half->exponent[kt_draw_below(&draw, digits * 8 / KC_TILE)])[fault.lane] ^=
+        ((uint64_t *)&half->exponent[kt_draw_below(&draw, digits * 8 / KC_TILE)])[lane] ^=
             1ULL << kt_draw_below(&draw, 64);
         break;
     case COEFFICIENT:
-        flip(w->qinv, digits - 1);
+        flip(w->qinv, digits - 1, lane);
         break;
     default:
         break;
@@ -110,32 +115,42 @@ static void half_with_table(struct kc_rsa_private_work *w, struct kc_rsa_half_wo
                             unsigned blocks, bool strike)
 {
     unsigned windows = 512 * blocks / KC_RSA_WINDOW;
-    if (strike) {
-        ft_strike_table((int)kt_draw_below(&draw, KC_RSA_WINDOW * windows), fault.lane,
-                        (unsigned)kt_draw_below(&draw, KC_RSA_ENTRIES),
-                        (unsigned)kt_draw_below(&draw, KC_TILE * blocks - 1),
-                        (unsigned)kt_draw_below(&draw, KC_DIGIT));
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        ft_strike_table(
+            strike && is_struck(lane) ? (int)kt_draw_below(&draw, KC_RSA_WINDOW * windows) : -1,
+            lane, (unsigned)kt_draw_below(&draw, KC_RSA_ENTRIES),
+            (unsigned)kt_draw_below(&draw, KC_TILE * blocks - 1),
+            (unsigned)kt_draw_below(&draw, KC_DIGIT));
     }
     ft_private_half(w, half, blocks);
-    ft_strike_table(-1, 0, 0, 0, 0);
 }
 
-/* The steps of the kernel with the fault in between. */
+static void strike_number(bool here, __m512i *slices, size_t count)
+{
+    for (unsigned lane = 0; here && lane < LANES; lane++) {
+        if (is_struck(lane)) {
+            flip(slices, count, lane);
+        }
+    }
+}
+
+/* The steps of the kernel with the faults in between. */
 static void struck_lanes(const struct kc_rsa_private_lane *lanes, unsigned count, void *scratch)
 {
     struct kc_rsa_private_work *w = &((union kc_rsa_work *)scratch)->priv;
     const unsigned blocks = lanes[0].key->pub.blocks / 2, digits = KC_TILE * blocks;
     kc_rsa_private_load(w, lanes, count);
-    strike_before(w, digits);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        if (is_struck(lane)) {
+            strike_before(w, digits, lane);
+        }
+    }
     half_with_table(w, &w->p, blocks, fault.place == TABLE_P);
     half_with_table(w, &w->q, blocks, fault.place == TABLE_Q);
-    if (fault.place == HALF_P || fault.place == HALF_Q) {
-        flip(fault.place == HALF_P ? w->p.result : w->q.result, digits - 1);
-    }
+    strike_number(fault.place == HALF_P, w->p.result, digits - 1);
+    strike_number(fault.place == HALF_Q, w->q.result, digits - 1);
     kc_rsa_private_recombine(w, blocks);
-    if (fault.place == PRODUCT) {
-        flip(w->x, 2 * digits - 2);
-    }
+    strike_number(fault.place == PRODUCT, w->x, 2 * digits - 2);
     kc_rsa_private_store(w, lanes, count);
     kc_rsa_private_wipe(w, blocks);
 }
@@ -176,10 +191,16 @@ static void struck_modexp(struct kc_rsa_job *jobs, size_t n, struct kc_scratch *
     if (!strike || in_bytes() || !steps(jobs, n, scratch)) {
         original[size]->modexp(jobs, n, scratch);
     }
-    if (strike && fault.place == NEIGHBOUR) {
-        memcpy(jobs[fault.lane].out, jobs[(fault.lane + 1) % n].out, jobs[0].key->pub.bits / 8);
-    } else if (strike && fault.place == OUTPUT) {
-        flip_bytes(&jobs[fault.lane]);
+    uint8_t right[LANES][KW_RSA_MAX_BYTES];
+    for (size_t i = 0; i < n && i < LANES; i++) {
+        memcpy(right[i], jobs[i].out, jobs[0].key->pub.bits / 8);
+    }
+    for (size_t i = 0; strike && i < n && i < LANES; i++) {
+        if (is_struck(i) && fault.place == NEIGHBOUR) {
+            memcpy(jobs[i].out, right[(i + 1) % n], jobs[0].key->pub.bits / 8);
+        } else if (is_struck(i) && fault.place == OUTPUT) {
+            flip_bytes(&jobs[i]);
+        }
     }
 }
 
@@ -281,7 +302,8 @@ static void judge(const struct kc_lane_op *op, const struct known *k, bool was_s
     }
 }
 
-static void inject(struct kc_scratch *scratch)
+/* One batch with faults; returns how many. */
+static size_t inject(struct kc_scratch *scratch)
 {
     struct kc_lane_op ops[LANES], *list[LANES];
     const struct known *of[LANES];
@@ -296,25 +318,33 @@ static void inject(struct kc_scratch *scratch)
                                      .out = {out[i], 0, sizeof(out[i])}};
         list[i] = &ops[i];
     }
-    fault.lane = (unsigned)kt_draw_below(&draw, LANES);
+    do { /* one to seven lanes: at least one neighbour answers undisturbed */
+        fault.lanes = (unsigned)kt_draw_below(&draw, 255);
+    } while (fault.lanes == 0);
     fault.place = (enum place)kt_draw_below(&draw, PLACES);
     fault.twice = kt_draw_below(&draw, 20) == 0;
     fault.armed = true;
+    if (fault.place == NEIGHBOUR) { /* an equal neighbour is no fault */
+        for (size_t i = 0; i < LANES; i++) {
+            fault.lanes &= ~(unsigned)((of[i] == of[(i + 1) % LANES]) << i);
+        }
+    }
     uint64_t before = kc_lanes_alarms();
-    /* an equal neighbour is no fault */
-    bool effective = fault.place != NEIGHBOUR || of[fault.lane] != of[(fault.lane + 1) % LANES];
     kc_lanes_run(list, LANES, (enum kc_shape)(KC_SHAPE_RSA2048_PRIVATE + size), scratch);
     uint64_t alarms = kc_lanes_alarms() - before;
-    tally[fault.place].injected += effective;
-    tally[fault.place].noticed += effective && alarms > 0;
+    size_t injected = (size_t)__builtin_popcount(fault.lanes);
+    tally[fault.place].injected += injected;
+    /* a lane that fails on both paths counts twice */
+    tally[fault.place].noticed += fault.twice ? alarms / 2 : alarms;
     for (size_t i = 0; i < LANES; i++) {
-        judge(&ops[i], of[i], i == fault.lane && effective);
+        judge(&ops[i], of[i], is_struck(i));
     }
-    if (alarms > (fault.twice ? 2u : 1u)) {
+    if (alarms > (fault.twice ? 2 : 1) * injected) {
         wrong_answers++;
-        fprintf(stderr, "%s: %llu alarms of one fault\n", place_names[fault.place],
-                (unsigned long long)alarms);
+        fprintf(stderr, "%s: %llu alarms of %zu faults\n", place_names[fault.place],
+                (unsigned long long)alarms, injected);
     }
+    return injected;
 }
 
 /* A flip may land where nothing looks any more (a table entry that no later window picks); one in a
@@ -351,8 +381,8 @@ int main(int argc, char **argv)
     }
     original_second = kc_dispatch_second();
     kc_dispatch_set_second(struck_second);
-    for (size_t i = 0; i < count; i++) {
-        inject(scratch);
+    for (size_t done = 0; done < count;) {
+        done += inject(scratch);
     }
     bool enough = true;
     printf("%-32s %9s %9s %9s %9s\n", "single-bit fault in", "injected", "noticed", "redone",

@@ -103,9 +103,9 @@ static void no_path(void **state)
                                           "/keys2",
                                           "/keys/a/b/c",
                                           "/keys/a/b/c/sign",
-                                          "/secrets",
-                                          "/secrets/a",
-                                          "/certificates",
+                                          "/secret",
+                                          "/secrets/a/b/c",
+                                          "/storage",
                                           "/rng/x",
                                           "/batch/x",
                                           "/healthz",
@@ -159,7 +159,10 @@ static void faces_are_apart(void **state)
     assert_int_equal(match(GW_FACE_ADMIN, GW_POST, "/members/a/drain", &result), GW_MATCH_NO_PATH);
     assert_int_equal(match(GW_FACE_CONTROL, GW_POST, "/members/a/drain", &result), GW_MATCH_FOUND);
     assert_false(result.route->open);
-    assert_int_equal(match(GW_FACE_CONTROL, GW_GET, "/keys", &result), GW_MATCH_NO_PATH);
+    assert_int_equal(match(GW_FACE_CONTROL, GW_GET, "/keys", &result), GW_MATCH_FOUND);
+    assert_string_equal(result.route->label, "control_keys"); /* not the clients' list */
+    assert_int_equal(match(GW_FACE_CONTROL, GW_POST, "/keys/a/sign", &result), GW_MATCH_NO_PATH);
+    assert_int_not_equal(match(GW_FACE_API, GW_POST, "/keys/a/adopt", &result), GW_MATCH_FOUND);
     for (size_t i = 0; i < gw_route_count; i++) {
         if (gw_routes[i].face == GW_FACE_API)
             assert_false(gw_routes[i].open);

@@ -155,7 +155,7 @@ static void test_names_and_types(void **state)
     (void)state;
     refused_one(MINIMAL "limts: { rate: 1 }\n",
                 "4: limts: unknown field; did you mean \"limits\"? allowed: data, control, loops, "
-                "workers, listeners, admin, store, group, auth, limits, vaults");
+                "workers, listeners, admin, store, group, auth, limits, backup, vaults");
     refused_one(MINIMAL "limits:\n  rate: many\n",
                 "5: limits.rate: found \"many\"; allowed: a whole number from 0 to 4294967295");
     refused_one(MINIMAL "limits: [1]\n",
@@ -172,7 +172,45 @@ static void test_names_and_types(void **state)
     refused_one("data: &a d\ncontrol: *a\n",
                 "2: found a YAML alias (*name); allowed: plain values");
     refused_one("- a\n", "1: found a list; allowed: a mapping with data, control, loops, workers, "
-                         "listeners, admin, store, group, auth, limits, vaults");
+                         "listeners, admin, store, group, auth, limits, backup, vaults");
+}
+
+static void test_one_token_twice(void **state)
+{
+    (void)state;
+    refused_one(MINIMAL "group:\n  members:\n"
+                        "    - { name: a, type: pkcs11, module: module.so, token: t, pin_file: "
+                        "a.pin }\n"
+                        "    - { name: b, type: pkcs11, module: module.so, token: t, pin_file: "
+                        "a.pin, serial: \"1\" }\n",
+                "7: group.members[1].token: found \"t\" of the same module a second time (first in "
+                "member a); allowed: a token in one member, or \"serial\" in both where two tokens "
+                "have one label");
+    refused_one(
+        MINIMAL "group:\n  members:\n"
+                "    - { name: a, type: pkcs11, module: module.so, serial: \"1\", "
+                "pin_file: a.pin }\n"
+                "    - { name: b, type: pkcs11, module: module.so, token: t, serial: "
+                "\"1\", pin_file: a.pin }\n",
+        "7: group.members[1].serial: found \"1\" of the same module a second time (first in "
+        "member a); allowed: a token in one member");
+    refused_one(MINIMAL "group:\n  members:\n"
+                        "    - { name: a, type: remote, url: \"https://h\", token_file: a.pin }\n"
+                        "    - { name: b, type: remote, url: \"https://h\", token_file: a.pin }\n",
+                "7: group.members[1].url: found \"https://h\" a second time (first in member a)");
+    struct gw_config *config =
+        load(MINIMAL "group:\n  members:\n"
+                     "    - { name: a, type: pkcs11, module: module.so, token: t, serial: \"1\", "
+                     "pin_file: a.pin, priority: 1 }\n"
+                     "    - { name: b, type: pkcs11, module: module.so, token: t, serial: \"2\", "
+                     "pin_file: a.pin, priority: 100 }\n");
+    assert_non_null(config);
+    assert_int_equal(config->members[1].priority, 100);
+    gw_config_free(config);
+    refused_one(MINIMAL "group:\n  members:\n"
+                        "    - { name: a, type: pkcs11, module: module.so, token: t, "
+                        "pin_file: a.pin, priority: 0 }\n",
+                "6: group.members[0].priority: found 0; allowed: 1 to 100");
 }
 
 static void test_several_at_once(void **state)
@@ -182,7 +220,7 @@ static void test_several_at_once(void **state)
         "4: loops: found \"x\"; allowed: a whole number from 0 to 4294967295",
         "7: group.members[0].type: found \"hsm\"; allowed: pkcs11, core, remote",
         "8: group.members[1].pinfile: unknown field; did you mean \"pin_file\"? allowed: name, "
-        "type, module, token, serial, pin_file, role, sandbox, rlimits, sessions, hosts, "
+        "type, module, token, serial, pin_file, role, sandbox, rlimits, paths, sessions, hosts, "
         "coalesce, loaded_keys, standby, priority, opens_hsm_keys, "
         "probe, url, token_file, ca",
     };
@@ -293,9 +331,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minimal),         cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_names_and_types), cmocka_unit_test(test_several_at_once),
-        cmocka_unit_test(test_members),         cmocka_unit_test(test_meaning),
-        cmocka_unit_test(test_missing_file),    cmocka_unit_test(test_place),
+        cmocka_unit_test(test_names_and_types), cmocka_unit_test(test_one_token_twice),
+        cmocka_unit_test(test_several_at_once), cmocka_unit_test(test_members),
+        cmocka_unit_test(test_meaning),         cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -117,6 +117,46 @@ static void test_newer_schema_is_refused(void **state)
     assert_non_null(strstr(error, "99"));
 }
 
+static void check_newest(struct store *store, struct ts_loop *loop, unsigned n)
+{
+    struct ts_answer got = {0}, page = {0};
+    assert_int_equal(ts_get(store, loop, "a", NULL, &got), KW_OK);
+    assert_string_equal(got.result.rows[0].version, ts_version(n));
+    store_list(store, ts_loop_handle(loop), "v", STORE_KEY, false, NULL, 10, ts_answer_take, &page);
+    assert_true(ts_loop_run_until(loop, &page.done, 20000));
+    assert_int_equal(page.result.row_count, 2);
+    assert_string_equal(page.result.rows[0].version, ts_version(n));
+    assert_string_equal(page.result.rows[1].version, ts_version(7));
+    ts_answer_clear(&got);
+    ts_answer_clear(&page);
+}
+
+/** A database of schema 2 keeps what it has, and its newest versions are the newest. */
+static void test_migration_finds_the_newest(void **state)
+{
+    const char *dir = *state;
+    char error[256] = "";
+    struct store *store = NULL;
+    struct ts_loop *loop = ts_loop_create();
+    assert_int_equal(ts_store_open(&store, dir, error, sizeof error), KW_OK);
+    assert_int_equal(ts_put(store, loop, "a", ts_version(9), "old"), KW_OK);
+    assert_int_equal(ts_put(store, loop, "b", ts_version(7), "other"), KW_OK);
+    assert_int_equal(ts_put(store, loop, "a", ts_version(2), "new"), KW_OK);
+    store_close(store);
+    sql(dir, "DELETE FROM migrations WHERE version > 2;"
+             "DROP INDEX objects_live;"
+             "DROP INDEX objects_deleted;"
+             "ALTER TABLE objects DROP COLUMN newest;"
+             "CREATE INDEX objects_live ON objects(vault, kind, name) WHERE deleted_at = 0;"
+             "CREATE INDEX objects_deleted ON objects(vault, kind, name) WHERE deleted_at <> 0;");
+    assert_int_equal(ts_store_open(&store, dir, error, sizeof error), KW_OK);
+    check_newest(store, loop, 2);
+    assert_int_equal(ts_put(store, loop, "a", ts_version(1), "newer"), KW_OK);
+    check_newest(store, loop, 1);
+    store_close(store);
+    ts_loop_destroy(loop);
+}
+
 static void test_failed_migration_leaves_nothing(void **state)
 {
     const char *dir = *state;
@@ -216,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_second_gateway_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_version_zero, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_migration_finds_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_migration_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_a_database, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),

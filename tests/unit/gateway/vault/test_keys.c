@@ -238,11 +238,11 @@ static void test_delete_recover_purge(void **state)
     struct vault_key *made = NULL, *got = NULL;
     assert_int_equal(ts_key_delete(tv, "k"), KW_E_NOT_FOUND);
     assert_int_equal(ts_key_create(tv, "k", KW_KTY_EC, &made), KW_OK);
-    vault_key_delete(tv->vault, ts_loop_handle(tv->loop), "v", kw_span_str("K"), ts_key_take,
+    vault_key_delete(tv->vault, ts_loop_handle(tv->loop), "v", kw_span_str("K"), 30, ts_key_take,
                      &answer);
     assert_int_equal(ts_key_finish(tv, &answer, &got), KW_OK);
     assert_string_equal(got->version, made->version);
-    assert_true(got->purge_at - got->deleted_at == VAULT_RETENTION_DAYS * 86400);
+    assert_true(got->purge_at - got->deleted_at == 30 * 86400);
     assert_non_null(got->key);
     vault_key_unref(got);
     assert_null(vault_key_peek(tv->vault, "v", kw_span_str("k"), kw_span_str("")));
@@ -410,7 +410,8 @@ static void test_no_joining_across_a_delete(void **state)
     /* until the store has answered the read; this loop has not taken it in */
     for (int i = 0; i < 20000 && ts_loop_posts(tv->loop) == posts; i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    vault_key_delete(tv->vault, ts_loop_handle(other), "v", kw_span_str("k"), ts_key_take, &gone);
+    vault_key_delete(tv->vault, ts_loop_handle(other), "v", kw_span_str("k"), 90, ts_key_take,
+                     &gone);
     assert_true(ts_loop_run_until(other, &gone.done, 20000));
     assert_int_equal(gone.status, KW_OK);
     vault_key_unref(gone.key);

@@ -56,7 +56,7 @@ static void on_updated(void *ctx, kw_status status, struct vault_key *key)
     if (++client->round < ROUNDS)
         start_round(client);
     else
-        vault_key_delete(vault, client->loop, "v", kw_span_str("gone"), on_deleted, client);
+        vault_key_delete(vault, client->loop, "v", kw_span_str("gone"), 90, on_deleted, client);
 }
 
 static void on_created(void *ctx, kw_status status, struct vault_key *key)

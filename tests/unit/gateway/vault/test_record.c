@@ -126,6 +126,40 @@ static void test_everything_comes_back(void **state)
     vault_key_unref(key);
 }
 
+static void test_resident(void **state)
+{
+    struct kc_domain *domain = *state;
+    struct vault_key *key = vault_key_new("v", "n", VERSION), *back = NULL;
+    struct kc_public pub = {.kty = KW_KTY_OCT, .bits = 192}, pub2;
+    uint8_t *sealed = NULL;
+    size_t len = 0;
+    key->hsm = true;
+    key->resident = calloc(1, sizeof *key->resident);
+    key->resident->id_len = POOL_RESIDENT_ID_MAX;
+    memset(key->resident->id, 0xe1, POOL_RESIDENT_ID_MAX);
+    memset(key->resident->label, 'l', POOL_LABEL_MAX);
+    key->resident->check_len = POOL_RESIDENT_CHECK_LEN;
+    memset(key->resident->check, 0x81, POOL_RESIDENT_CHECK_LEN);
+    assert_int_equal(vault_record_seal(domain, key, &pub, &sealed, &len), KW_OK);
+    assert_int_equal(open_at(domain, "v", "n", VERSION, kw_span_of(sealed, len), &back, &pub2),
+                     KW_OK);
+    free(sealed);
+    assert_true(back->blob_len == 0 && back->kty == KW_KTY_OCT && back->bits == 192);
+    assert_memory_equal(back->resident, key->resident, sizeof *key->resident);
+    vault_key_unref(back);
+    /* without an id, of a software key, or with a blob besides it would be no key at all */
+    key->resident->id_len = 0;
+    assert_int_equal(vault_record_seal(domain, key, &pub, &sealed, &len), KW_OK);
+    assert_int_equal(try_at(domain, "v", "n", VERSION, kw_span_of(sealed, len)), KW_E_INTEGRITY);
+    free(sealed);
+    key->resident->id_len = 1;
+    key->hsm = false;
+    assert_int_equal(vault_record_seal(domain, key, &pub, &sealed, &len), KW_OK);
+    assert_int_equal(try_at(domain, "v", "n", VERSION, kw_span_of(sealed, len)), KW_E_INTEGRITY);
+    free(sealed);
+    vault_key_unref(key);
+}
+
 /* Plain forms that only a program with the domain key could have sealed: a newer or a broken one.
  */
 static void test_plain_forms(void **state)
@@ -180,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_places, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everything_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resident, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plain_forms, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

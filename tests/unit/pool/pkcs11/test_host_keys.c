@@ -35,13 +35,100 @@ static CK_RV fake_destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
     return CKR_OK;
 }
 
+/* Token objects: private key 900 with id "a", two of id "b", secret key 903 with id "a". */
+static const struct {
+    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_CLASS class;
+    CK_KEY_TYPE type;
+    char id;
+} on_token[] = {{900, CKO_PRIVATE_KEY, CKK_EC, 'a'},
+                {901, CKO_PRIVATE_KEY, CKK_EC, 'b'},
+                {902, CKO_PRIVATE_KEY, CKK_EC, 'b'},
+                {903, CKO_SECRET_KEY, CKK_AES, 'a'},
+                {904, CKO_PRIVATE_KEY, CKK_RSA, 'b'}};
+#define ON_TOKEN (sizeof on_token / sizeof *on_token)
+
+static CK_ATTRIBUTE searched[3];
+static CK_OBJECT_CLASS searched_class;
+static size_t search_at;
+static unsigned searches, renumbered;
+static bool logged_out;
+
+static CK_RV fake_find_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR wanted, CK_ULONG count)
+{
+    (void)session;
+    memset(searched, 0, sizeof searched);
+    memcpy(searched, wanted, count * sizeof *wanted);
+    memcpy(&searched_class, wanted[0].pValue, sizeof searched_class);
+    search_at = 0;
+    searches++;
+    return CKR_OK;
+}
+
+static CK_RV fake_find(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR out, CK_ULONG max,
+                       CK_ULONG_PTR count)
+{
+    (void)session;
+    *count = 0;
+    for (; search_at < ON_TOKEN && *count < max && !logged_out; search_at++) {
+        bool by_id = searched[2].type == CKA_ID;
+        if (on_token[search_at].class == searched_class &&
+            (!by_id || *(const char *)searched[2].pValue == on_token[search_at].id)) {
+            out[(*count)++] = on_token[search_at].handle + renumbered;
+        }
+    }
+    return CKR_OK;
+}
+
+static CK_RV fake_find_final(CK_SESSION_HANDLE session)
+{
+    (void)session;
+    return CKR_OK;
+}
+
+static CK_RV fake_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                             CK_ATTRIBUTE_PTR parts, CK_ULONG count)
+{
+    (void)session;
+    size_t at = object - 900 - renumbered;
+    assert_true(at < ON_TOKEN && count == 2);
+    *(char *)parts[0].pValue = on_token[at].id;
+    parts[0].ulValueLen = 1;
+    memcpy(parts[1].pValue, &on_token[at].type, sizeof on_token[at].type);
+    return CKR_OK;
+}
+
+static CK_RV fake_session_info(CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info)
+{
+    (void)session;
+    info->state = logged_out ? CKS_RW_PUBLIC_SESSION : CKS_RW_USER_FUNCTIONS;
+    return CKR_OK;
+}
+
+static CK_RV fake_open(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
+                       CK_SESSION_HANDLE_PTR session)
+{
+    (void)slot, (void)flags, (void)application, (void)notify;
+    *session = 77;
+    return CKR_OK;
+}
+
 static int setup(void **state)
 {
     (void)state;
     list.C_UnwrapKey = fake_unwrap;
     list.C_DestroyObject = fake_destroy;
+    list.C_FindObjectsInit = fake_find_init;
+    list.C_FindObjects = fake_find;
+    list.C_FindObjectsFinal = fake_find_final;
+    list.C_GetAttributeValue = fake_attributes;
+    list.C_GetSessionInfo = fake_session_info;
+    list.C_OpenSession = fake_open;
+    searches = renumbered = 0;
+    logged_out = false;
     host = (struct pool_host){.p11 = &list};
     pthread_mutex_init(&host.objects, NULL);
+    pthread_mutex_init(&host.finding, NULL);
     host.keys = pool_host_keys_create(LIMIT);
     loaded = loads = 0;
     return host.keys == NULL;
@@ -50,7 +137,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    pool_host_objects_forget(&host);
     pool_host_keys_destroy(host.keys);
+    pthread_mutex_destroy(&host.finding);
     pthread_mutex_destroy(&host.objects);
     return 0;
 }
@@ -188,6 +277,97 @@ static void all_can_be_forgotten(void **state)
     assert_int_equal(loaded, 1);
 }
 
+static struct pool_host_key *resident(unsigned number, enum kw_kty kty, char id)
+{
+    static uint8_t reference[2] = {POOL_REFERENCE};
+    struct pool_wire_request req = request(number, false);
+    bool bad_blob;
+    reference[1] = (uint8_t)id;
+    req.kty = kty;
+    req.blob = kw_span_of(reference, sizeof reference);
+    struct pool_host_key *key = pool_host_key_get(&host, &req, &bad_blob);
+    assert_non_null(key);
+    return key;
+}
+
+static CK_OBJECT_HANDLE handle_of(struct pool_host_key *key, CK_RV wanted)
+{
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    assert_int_equal(pool_host_key_handle(&host, key, false, &handle), wanted);
+    return handle;
+}
+
+static void resident_keys_are_found_and_never_destroyed(void **state)
+{
+    (void)state;
+    struct pool_host_key *private = resident(0, KW_KTY_EC, 'a');
+    struct pool_host_key *secret = resident(1, KW_KTY_OCT, 'a');
+    assert_int_equal(handle_of(private, CKR_OK), 900);
+    assert_int_equal(handle_of(secret, CKR_OK), 903);
+    assert_int_equal(searches, 2); /* the token's keys were read once: two classes */
+    pool_host_key_put(&host, private);
+    pool_host_key_put(&host, secret);
+    for (unsigned i = 2; i < 20; i++) { /* driven out; fake_destroy fails on an object too many */
+        use(i);
+    }
+    assert_false(holds(0));
+    pool_host_key_put(&host, resident(0, KW_KTY_EC, 'a'));
+    pool_host_keys_forget(&host, kw_span_of(NULL, 0));
+    assert_int_equal(loaded, 0);
+    assert_int_equal(searches, 2);
+}
+
+static void a_resident_key_that_is_not_one_is_lacking(void **state)
+{
+    (void)state;
+    struct pool_host_key *none = resident(0, KW_KTY_EC, 'z'), *two = resident(1, KW_KTY_EC, 'b');
+    struct pool_host_key *one = resident(2, KW_KTY_RSA, 'b');
+    handle_of(none, POOL_HOST_LACKS);
+    handle_of(two, POOL_HOST_LACKS);
+    assert_int_equal(handle_of(one, CKR_OK), 904); /* the type tells it from the others */
+    CK_OBJECT_HANDLE unused;
+    assert_int_equal(pool_host_key_handle(&host, one, true, &unused), CKR_KEY_TYPE_INCONSISTENT);
+    pool_host_key_put(&host, none);
+    pool_host_key_put(&host, two);
+    pool_host_key_put(&host, one);
+}
+
+static void a_stale_handle_is_searched_for_alone(void **state)
+{
+    (void)state;
+    struct pool_host_key *key = resident(0, KW_KTY_EC, 'a');
+    assert_int_equal(handle_of(key, CKR_OK), 900);
+    renumbered = 50; /* the token was taken out and put in again */
+    pool_host_key_stale(&host, key, 900);
+    assert_int_equal(handle_of(key, CKR_OK), 950);
+    assert_int_equal(searches, 3);
+    pool_host_key_put(&host, key);
+}
+
+static void logged_out_is_not_lacking(void **state)
+{
+    (void)state;
+    logged_out = true;
+    struct pool_host_key *key = resident(0, KW_KTY_EC, 'a');
+    handle_of(key, CKR_USER_NOT_LOGGED_IN);
+    logged_out = false;
+    assert_int_equal(handle_of(key, CKR_OK), 900);
+    pool_host_key_put(&host, key);
+}
+
+static void damaged_references_are_no_keys(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {POOL_REFERENCE, POOL_CHECK_BY_ENCRYPT, 0x83};
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        struct pool_wire_request req = request(0, false);
+        bool bad_blob;
+        req.blob = kw_span_of(&bytes[i], 1);
+        assert_null(pool_host_key_get(&host, &req, &bad_blob));
+        assert_true(bad_blob);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -199,6 +379,11 @@ int main(void)
         TEST(a_forgotten_key_is_gone),
         TEST(one_in_use_goes_with_its_last_use),
         TEST(all_can_be_forgotten),
+        TEST(resident_keys_are_found_and_never_destroyed),
+        TEST(a_resident_key_that_is_not_one_is_lacking),
+        TEST(a_stale_handle_is_searched_for_alone),
+        TEST(logged_out_is_not_lacking),
+        TEST(damaged_references_are_no_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

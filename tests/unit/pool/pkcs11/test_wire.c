@@ -56,7 +56,8 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
                                       .coalesce = true,
                                       .sandbox = POOL_SANDBOX_STRICT,
                                       .memory = 1ull << 40,
-                                      .files = 99};
+                                      .files = 99,
+                                      .paths = kw_span_of("/a\0/b", 6)};
     uint8_t key[KC_DOMAIN_KEY_LEN] = {1, 2, 3};
     struct pool_wire_login login = {kw_span_str("1234"), kw_span_of(key, sizeof(key)),
                                     kw_span_str("0123456789abcdef"), true};
@@ -84,6 +85,25 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     assert_int_equal(pool_wire_put_logged_in(out, &logged_in), KW_OK);
     assert_int_equal(pool_wire_put_ready(out, &ready), KW_OK);
     assert_int_equal(pool_wire_put_failed(out, &bad), KW_OK);
+    struct pool_wire_list list = {7, true};
+    struct pool_wire_listed listed = {.sequence = 7,
+                                      .key = {.known = true,
+                                              .type = 3,
+                                              .pub = {.kty = KW_KTY_EC, .curve = KW_CURVE_P256},
+                                              .source = POOL_FOUND_CERTIFICATE,
+                                              .ops = 3,
+                                              .asks_pin = true,
+                                              .id = {1, 2, 3},
+                                              .id_len = 3,
+                                              .label = "a label",
+                                              .check = {4, 5, 6},
+                                              .check_len = 3}};
+    struct pool_wire_loaded loaded = {7, kw_span_of(key, 32)};
+    struct pool_wire_listed_all end = {7, 0x30, true};
+    assert_int_equal(pool_wire_put_list(out, &list), KW_OK);
+    assert_int_equal(pool_wire_put_listed(out, &listed), KW_OK);
+    assert_int_equal(pool_wire_put_loaded(out, &loaded), KW_OK);
+    assert_int_equal(pool_wire_put_listed_all(out, &end), KW_OK);
     struct kw_span stream = kw_buf_span(out);
     for (*count = 0; stream.len > 0; (*count)++) {
         assert_int_equal(pool_wire_next(&stream, &bodies[*count]), KW_OK);
@@ -107,6 +127,10 @@ static kw_status decode(struct kw_span body)
         uint64_t id;
         struct kw_span ids;
         struct pool_wire_zeroized zeroized;
+        struct pool_wire_list list;
+        struct pool_wire_listed listed;
+        struct pool_wire_loaded loaded;
+        struct pool_wire_listed_all end;
     } msg;
     switch (pool_wire_type_of(body)) {
     case POOL_WIRE_REQUEST: {
@@ -142,6 +166,24 @@ static kw_status decode(struct kw_span body)
         assert_true(status != KW_OK || msg.ids.len % KW_KEY_ID_LEN == 0);
         return status;
     }
+    case POOL_WIRE_LIST:
+        return pool_wire_get_list(body, &msg.list);
+    case POOL_WIRE_LISTED: {
+        kw_status status = pool_wire_get_listed(body, &msg.listed);
+        if (status == KW_OK) {
+            assert_true(strlen(msg.listed.key.label) <= POOL_LABEL_MAX);
+            assert_true(msg.listed.key.id_len <= POOL_RESIDENT_ID_MAX);
+            assert_true(msg.listed.key.source <= POOL_FOUND_CERTIFICATE);
+        }
+        return status;
+    }
+    case POOL_WIRE_LOADED: {
+        kw_status status = pool_wire_get_loaded(body, &msg.loaded);
+        assert_true(status != KW_OK || msg.loaded.ids.len % KW_KEY_ID_LEN == 0);
+        return status;
+    }
+    case POOL_WIRE_LISTED_ALL:
+        return pool_wire_get_listed_all(body, &msg.end);
     case POOL_WIRE_HELLO:
         return pool_wire_get_hello(body, &msg.hello);
     case POOL_WIRE_LOGGED_IN:
@@ -181,10 +223,10 @@ static void each_truncation_is_refused(void **state)
 {
     (void)state;
     struct kw_buf out = {room, 0, sizeof(room)};
-    struct kw_span bodies[16];
+    struct kw_span bodies[32];
     size_t count;
     all_records(&out, bodies, &count);
-    assert_int_equal(count, 14);
+    assert_int_equal(count, 18);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(decode(bodies[i]), KW_OK);
         for (size_t len = 1; len < bodies[i].len; len++) {
@@ -202,7 +244,7 @@ static void trailing_bytes_are_refused(void **state)
 {
     (void)state;
     struct kw_buf out = {room, 0, sizeof(room)};
-    struct kw_span bodies[16];
+    struct kw_span bodies[32];
     size_t count;
     all_records(&out, bodies, &count);
     for (size_t i = 0; i < count; i++) {
@@ -217,7 +259,7 @@ static void random_changes_never_break_the_decoder(void **state)
 {
     (void)state;
     struct kw_buf out = {room, 0, sizeof(room)};
-    struct kw_span bodies[16];
+    struct kw_span bodies[32];
     size_t count;
     unsigned seed = 12345, refused = 0;
     all_records(&out, bodies, &count);
