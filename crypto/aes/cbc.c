@@ -90,23 +90,22 @@ KC_VAES_INLINE void bring_out(const struct kc_cbc_lanes *l, uint8_t (*from)[VECT
             _mm512_mask_storeu_epi64((void *)(uintptr_t)l->out[4 * v + i], mask, x[i]);
 }
 
-KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, unsigned vectors,
-                            size_t blocks)
+KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, size_t blocks)
 {
     const __m512i bytes = _mm512_set1_epi64((long long)(16 * blocks));
-    for (unsigned i = 0; i < 4 * vectors; i += 8) {
+    for (unsigned i = 0; i < KC_CBC_LANES; i += 8) {
         __m512i by = _mm512_and_si512(_mm512_load_si512(&l->moves[i]), bytes);
         _mm512_store_si512(&address[i], _mm512_add_epi64(_mm512_load_si512(&address[i]), by));
     }
 }
 
 /* Once in many runs; kept apart from the loop that needs all registers. */
-__attribute__((noinline)) KC_VAES static void
-last_out(struct kc_cbc_lanes *l, uint8_t (*from)[VECTORS][64], unsigned vectors, size_t blocks)
+__attribute__((noinline)) KC_VAES static void last_out(struct kc_cbc_lanes *l,
+                                                       uint8_t (*from)[VECTORS][64], size_t blocks)
 {
-    for (unsigned v = 0; v < vectors; v++)
+    for (unsigned v = 0; v < VECTORS; v++)
         bring_out(l, from, v, blocks);
-    advance(l, l->out, vectors, blocks);
+    advance(l, l->out, blocks);
 }
 
 static size_t run_len(size_t steps, size_t at)
@@ -115,80 +114,69 @@ static size_t run_len(size_t steps, size_t at)
 }
 
 KC_VAES_INLINE void one_round(__m512i *state, const __m512i (*held)[VECTORS],
-                              uint8_t (*keys)[VECTORS][64], unsigned round, unsigned vectors)
+                              uint8_t (*keys)[VECTORS][64], unsigned round)
 {
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_aesenc_epi128(
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] = _mm512_aesenc_epi128(
         state[v], round < HELD ? held[round][v] : _mm512_load_si512(keys[round][v]));
 }
 
 /* One block in each lane, in place. Without a loop over rounds: each is one instruction a vector,
  * with the key in a register or straight from memory. */
 KC_VAES_INLINE void one_step(__m512i *state, uint8_t (*block)[64], const __m512i (*held)[VECTORS],
-                             uint8_t (*keys)[VECTORS][64], unsigned rounds, unsigned vectors)
+                             uint8_t (*keys)[VECTORS][64], unsigned rounds)
 {
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] =
         _mm512_ternarylogic_epi64(state[v], held[0][v], _mm512_load_si512(block[v]), 0x96);
-    KC_UNROLL for (unsigned round = 1; round < 10; round++)
-        one_round(state, held, keys, round, vectors);
+    KC_UNROLL for (unsigned round = 1; round < 10; round++) one_round(state, held, keys, round);
     if (rounds > 10) {
-        one_round(state, held, keys, 10, vectors);
-        one_round(state, held, keys, 11, vectors);
+        one_round(state, held, keys, 10);
+        one_round(state, held, keys, 11);
     }
     if (rounds > 12) {
-        one_round(state, held, keys, 12, vectors);
-        one_round(state, held, keys, 13, vectors);
+        one_round(state, held, keys, 12);
+        one_round(state, held, keys, 13);
     }
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++)
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
     {
         state[v] = _mm512_aesenclast_epi128(state[v], _mm512_load_si512(keys[rounds][v]));
         _mm512_store_si512(block[v], state[v]);
     }
 }
 
-/* `steps` blocks in every lane of `vectors` vectors. Behind each step a vector's last run goes out
- * and its next one comes in: the shuffles fill what AES leaves free. */
-KC_VAES_INLINE void encrypt(struct kc_cbc_lanes *l, uint8_t (*keys)[VECTORS][64], size_t steps,
-                            unsigned vectors)
+_Static_assert(RUN == VECTORS, "behind each step of a run one vector is served");
+
+/* `steps` blocks in every lane. Behind each step a vector's last run goes out and its next one
+ * comes in: the shuffles fill what AES leaves free. */
+KC_VAES static void encrypt(struct kc_cbc_lanes *l, uint8_t (*keys)[VECTORS][64], size_t steps)
 {
     __m512i state[VECTORS], held[HELD][VECTORS];
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] = _mm512_load_si512(l->chain[v]);
     KC_UNROLL for (unsigned round = 0; round < HELD; round++)
     {
-        KC_UNROLL for (unsigned v = 0; v < vectors; v++) held[round][v] =
+        KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) held[round][v] =
             _mm512_load_si512(keys[round][v]);
     }
-    for (unsigned v = 0; v < vectors; v++)
+    for (unsigned v = 0; v < VECTORS; v++)
         bring_in(l, l->block[0], v, run_len(steps, 0));
-    advance(l, l->in, vectors, run_len(steps, 0));
+    advance(l, l->in, run_len(steps, 0));
     for (size_t at = 0; at < steps; at += RUN) {
         uint8_t(*block)[VECTORS][64] = l->block[at / RUN % 2];
         uint8_t(*beside)[VECTORS][64] = l->block[(at / RUN + 1) % 2];
         size_t now = run_len(steps, at), next = run_len(steps, at + RUN);
         for (unsigned step = 0; step < RUN; step++) {
             if (step < now)
-                one_step(state, block[step], held, keys, l->rounds, vectors);
-            if (step < vectors && at > 0)
+                one_step(state, block[step], held, keys, l->rounds);
+            if (at > 0)
                 bring_out(l, beside, step, RUN);
-            if (step < vectors && next > 0)
+            if (next > 0)
                 bring_in(l, beside, step, next);
         }
         if (at > 0)
-            advance(l, l->out, vectors, RUN);
-        advance(l, l->in, vectors, next);
+            advance(l, l->out, RUN);
+        advance(l, l->in, next);
     }
-    last_out(l, l->block[(steps - 1) / RUN % 2], vectors, (steps - 1) % RUN + 1);
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) _mm512_store_si512(l->chain[v], state[v]);
-}
-
-/* As few lanes as are in use. */
-KC_VAES static void encrypt_half(struct kc_cbc_lanes *l, uint8_t (*keys)[VECTORS][64], size_t steps)
-{
-    encrypt(l, keys, steps, VECTORS / 2);
-}
-
-KC_VAES static void encrypt_all(struct kc_cbc_lanes *l, uint8_t (*keys)[VECTORS][64], size_t steps)
-{
-    encrypt(l, keys, steps, VECTORS);
+    last_out(l, l->block[(steps - 1) / RUN % 2], (steps - 1) % RUN + 1);
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) _mm512_store_si512(l->chain[v], state[v]);
 }
 
 /* Blocks until some busy lane has to be looked at; 0 when all are idle. */
@@ -252,10 +240,7 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
         steps = next_steps(l, used);
         if (steps == 0)
             break;
-        if (used <= KC_CBC_LANES / 2)
-            encrypt_half(l, scratch->keys, steps);
-        else
-            encrypt_all(l, scratch->keys, steps);
+        encrypt(l, scratch->keys, steps);
         account(l, used, steps);
     }
 }

@@ -13,7 +13,8 @@
 /* A message has up to three parts: whole groups of 512 bytes (gcm_bulk.c), a middle of whole
  * blocks, and a tail of up to 48 bytes. The tail's three counter blocks and the one that masks the
  * tag are one vector; so are the tail's three blocks and the lengths under GHASH. Eight messages'
- * tails are worked on together. Most messages are nothing but a tail. */
+ * tails are worked on together. Most messages are nothing but a tail; eight that are nothing but
+ * whole groups have only their lengths left, as the block that masks the tag went along. */
 
 #define WIDTH 8  /* messages of one round; also chunks in flight */
 #define TAIL  48 /* most bytes of a tail */

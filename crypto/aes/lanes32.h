@@ -1,6 +1,6 @@
 #pragma once
 /* Thirty-two messages at once, each with its own key: the state of message m is lane m % 4 of
- * vector m / 4. AES in a chain (key wrap, CBC encryption) is bound by latency for one message;
+ * vector m / 4. AES in a chain (key wrap) is bound by latency for one message;
  * eight vectors keep the AES unit busy every cycle. */
 
 #include <stdint.h>
