@@ -39,7 +39,7 @@ static void end(struct sweep *sweep, kw_status status)
     free(sweep);
 }
 
-/* Who polls an operation is told what came of it; what failed for now is due again. */
+/* Who polls an operation is told what came of it; what failed this time is due again. */
 static void on_row(void *ctx, const struct vault_cert_answer *answer)
 {
     (void)answer;

@@ -74,10 +74,9 @@ class Back(Group):
         super().__init__([])
 
     def _write_config(self):
-        for name in os.listdir(self.front.data):
-            if name.endswith(".sock") or name == "tokens.json":
-                continue
-            shutil.copy2(self.front.data / name, self.data / name)
+        for file in self.front.data.iterdir():
+            if file.is_file() and file.name != "tokens.json":
+                shutil.copy2(file, self.data / file.name)
         self.save_config()
 
     def save_config(self):
