@@ -257,7 +257,7 @@ static void run_cbc(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *
 static const struct kc_kernel kernels[] = {
     {"vaes x32", KC_AES_LANES, 60, true, run_kw, NULL, sizeof(struct kw_room)},
     {"vaes x8", 8, 45, true, run_gcm, NULL, sizeof(struct gcm_room)},
-    {"vaes x32", KC_AES_LANES, 60, true, run_cbc, NULL, sizeof(struct cbc_room)},
+    {"vaes x16", KC_CBC_LANES, 50, true, run_cbc, NULL, sizeof(struct cbc_room)},
 };
 
 void kc_aes_register(const struct kc_cpu *cpu)

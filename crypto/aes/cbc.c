@@ -6,7 +6,9 @@
 
 #if KC_HAVE_VAES
 
-#define RUN KC_CBC_RUN
+#define RUN     KC_CBC_RUN
+#define VECTORS KC_CBC_VECTORS
+#define HELD    5 /* rounds whose keys stay in registers */
 
 static void lane_idle(struct kc_cbc_lanes *l, unsigned lane)
 {
@@ -62,8 +64,8 @@ static __mmask8 block_mask(size_t blocks)
 }
 
 /* What the lanes of vector `v` encrypt next: `blocks` (1..RUN) of each. */
-KC_VAES_INLINE void bring_in(const struct kc_cbc_lanes *l, uint8_t (*to)[KC_AES_VECTORS][64],
-                             unsigned v, size_t blocks)
+KC_VAES_INLINE void bring_in(const struct kc_cbc_lanes *l, uint8_t (*to)[VECTORS][64], unsigned v,
+                             size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
     __m512i x[RUN];
@@ -73,7 +75,7 @@ KC_VAES_INLINE void bring_in(const struct kc_cbc_lanes *l, uint8_t (*to)[KC_AES_
     KC_UNROLL for (unsigned i = 0; i < RUN; i++) _mm512_store_si512(to[i][v], x[i]);
 }
 
-KC_VAES_INLINE void bring_out(const struct kc_cbc_lanes *l, uint8_t (*from)[KC_AES_VECTORS][64],
+KC_VAES_INLINE void bring_out(const struct kc_cbc_lanes *l, uint8_t (*from)[VECTORS][64],
                               unsigned v, size_t blocks)
 {
     const __mmask8 mask = block_mask(blocks);
@@ -88,11 +90,10 @@ KC_VAES_INLINE void bring_out(const struct kc_cbc_lanes *l, uint8_t (*from)[KC_A
             _mm512_mask_storeu_epi64((void *)(uintptr_t)l->out[4 * v + i], mask, x[i]);
 }
 
-KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, unsigned vectors,
-                            size_t blocks)
+KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, size_t blocks)
 {
     const __m512i bytes = _mm512_set1_epi64((long long)(16 * blocks));
-    for (unsigned i = 0; i < 4 * vectors; i += 8) {
+    for (unsigned i = 0; i < KC_CBC_LANES; i += 8) {
         __m512i by = _mm512_and_si512(_mm512_load_si512(&l->moves[i]), bytes);
         _mm512_store_si512(&address[i], _mm512_add_epi64(_mm512_load_si512(&address[i]), by));
     }
@@ -100,12 +101,11 @@ KC_VAES_INLINE void advance(const struct kc_cbc_lanes *l, uint64_t *address, uns
 
 /* Once in many runs; kept apart from the loop that needs all registers. */
 __attribute__((noinline)) KC_VAES static void last_out(struct kc_cbc_lanes *l,
-                                                       uint8_t (*from)[KC_AES_VECTORS][64],
-                                                       unsigned vectors, size_t blocks)
+                                                       uint8_t (*from)[VECTORS][64], size_t blocks)
 {
-    for (unsigned v = 0; v < vectors; v++)
+    for (unsigned v = 0; v < VECTORS; v++)
         bring_out(l, from, v, blocks);
-    advance(l, l->out, vectors, blocks);
+    advance(l, l->out, blocks);
 }
 
 static size_t run_len(size_t steps, size_t at)
@@ -113,53 +113,71 @@ static size_t run_len(size_t steps, size_t at)
     return at >= steps ? 0 : steps - at < RUN ? steps - at : RUN;
 }
 
-/* `steps` blocks in every lane of `vectors` vectors. Behind each step some vectors' last run goes
- * out and their next one comes in: the shuffles fill what AES leaves free. */
-KC_VAES_INLINE void encrypt(struct kc_cbc_lanes *l, const struct kc_aes_lane_keys *keys,
-                            size_t steps, unsigned vectors)
+KC_VAES_INLINE void one_round(__m512i *state, const __m512i (*held)[VECTORS],
+                              uint8_t (*keys)[VECTORS][64], unsigned round)
 {
-    const unsigned share = (vectors + RUN - 1) / RUN; /* vectors that are served behind a step */
-    __m512i state[KC_AES_VECTORS];
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] = _mm512_load_si512(l->chain[v]);
-    for (unsigned v = 0; v < vectors; v++)
-        bring_in(l, l->block[0], v, run_len(steps, 0));
-    advance(l, l->in, vectors, run_len(steps, 0));
-    for (size_t at = 0; at < steps; at += RUN) {
-        uint8_t(*block)[KC_AES_VECTORS][64] = l->block[at / RUN % 2];
-        uint8_t(*beside)[KC_AES_VECTORS][64] = l->block[(at / RUN + 1) % 2];
-        size_t now = run_len(steps, at), next = run_len(steps, at + RUN);
-        for (unsigned step = 0; step < RUN; step++) {
-            if (step < now) {
-                KC_UNROLL for (unsigned v = 0; v < vectors; v++) state[v] =
-                    _mm512_xor_si512(state[v], _mm512_load_si512(block[step][v]));
-                kc_aes_lanes_encrypt(state, keys, l->rounds, vectors);
-                KC_UNROLL for (unsigned v = 0; v < vectors; v++)
-                    _mm512_store_si512(block[step][v], state[v]);
-            }
-            for (unsigned v = share * step; v < share * (step + 1) && v < vectors; v++) {
-                if (at > 0)
-                    bring_out(l, beside, v, RUN);
-                if (next > 0)
-                    bring_in(l, beside, v, next);
-            }
-        }
-        if (at > 0)
-            advance(l, l->out, vectors, RUN);
-        advance(l, l->in, vectors, next);
-    }
-    last_out(l, l->block[(steps - 1) / RUN % 2], vectors, (steps - 1) % RUN + 1);
-    KC_UNROLL for (unsigned v = 0; v < vectors; v++) _mm512_store_si512(l->chain[v], state[v]);
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] = _mm512_aesenc_epi128(
+        state[v], round < HELD ? held[round][v] : _mm512_load_si512(keys[round][v]));
 }
 
-#define SIZE(VECTORS)                                                                              \
-    KC_VAES static void encrypt_##VECTORS(struct kc_cbc_lanes *l,                                  \
-                                          const struct kc_aes_lane_keys *keys, size_t steps)       \
-    {                                                                                              \
-        encrypt(l, keys, steps, VECTORS);                                                          \
+/* One block in each lane, in place. Without a loop over rounds: each is one instruction a vector,
+ * with the key in a register or straight from memory. */
+KC_VAES_INLINE void one_step(__m512i *state, uint8_t (*block)[64], const __m512i (*held)[VECTORS],
+                             uint8_t (*keys)[VECTORS][64], unsigned rounds)
+{
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] =
+        _mm512_ternarylogic_epi64(state[v], held[0][v], _mm512_load_si512(block[v]), 0x96);
+    KC_UNROLL for (unsigned round = 1; round < 10; round++) one_round(state, held, keys, round);
+    if (rounds > 10) {
+        one_round(state, held, keys, 10);
+        one_round(state, held, keys, 11);
     }
-SIZE(2)
-SIZE(4)
-SIZE(8)
+    if (rounds > 12) {
+        one_round(state, held, keys, 12);
+        one_round(state, held, keys, 13);
+    }
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
+    {
+        state[v] = _mm512_aesenclast_epi128(state[v], _mm512_load_si512(keys[rounds][v]));
+        _mm512_store_si512(block[v], state[v]);
+    }
+}
+
+_Static_assert(RUN == VECTORS, "behind each step of a run one vector is served");
+
+/* `steps` blocks in every lane. Behind each step a vector's last run goes out and its next one
+ * comes in: the shuffles fill what AES leaves free. */
+KC_VAES static void encrypt(struct kc_cbc_lanes *l, uint8_t (*keys)[VECTORS][64], size_t steps)
+{
+    __m512i state[VECTORS], held[HELD][VECTORS];
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) state[v] = _mm512_load_si512(l->chain[v]);
+    KC_UNROLL for (unsigned round = 0; round < HELD; round++)
+    {
+        KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) held[round][v] =
+            _mm512_load_si512(keys[round][v]);
+    }
+    for (unsigned v = 0; v < VECTORS; v++)
+        bring_in(l, l->block[0], v, run_len(steps, 0));
+    advance(l, l->in, run_len(steps, 0));
+    for (size_t at = 0; at < steps; at += RUN) {
+        uint8_t(*block)[VECTORS][64] = l->block[at / RUN % 2];
+        uint8_t(*beside)[VECTORS][64] = l->block[(at / RUN + 1) % 2];
+        size_t now = run_len(steps, at), next = run_len(steps, at + RUN);
+        for (unsigned step = 0; step < RUN; step++) {
+            if (step < now)
+                one_step(state, block[step], held, keys, l->rounds);
+            if (at > 0)
+                bring_out(l, beside, step, RUN);
+            if (next > 0)
+                bring_in(l, beside, step, next);
+        }
+        if (at > 0)
+            advance(l, l->out, RUN);
+        advance(l, l->in, next);
+    }
+    last_out(l, l->block[(steps - 1) / RUN % 2], (steps - 1) % RUN + 1);
+    KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) _mm512_store_si512(l->chain[v], state[v]);
+}
 
 /* Blocks until some busy lane has to be looked at; 0 when all are idle. */
 static size_t next_steps(const struct kc_cbc_lanes *l, unsigned used)
@@ -188,10 +206,10 @@ static size_t next_of(const struct kc_cbc_message *messages, size_t n, size_t fr
 
 /* Gives the lanes that are free the next messages. Returns how many lanes are in use. */
 KC_VAES static unsigned refill(struct kc_cbc_lanes *l, const struct kc_cbc_message *messages,
-                               size_t n, size_t *next, unsigned used, struct kc_aes_lane_keys *keys)
+                               size_t n, size_t *next, unsigned used, uint8_t (*keys)[VECTORS][64])
 {
     unsigned taken = 0; /* a bit a vector */
-    for (unsigned i = 0; i < KC_AES_LANES && *next < n; i++) {
+    for (unsigned i = 0; i < KC_CBC_LANES && *next < n; i++) {
         if (l->moves[i] != 0)
             continue;
         lane_take(l, i, &messages[*next]);
@@ -199,9 +217,9 @@ KC_VAES static unsigned refill(struct kc_cbc_lanes *l, const struct kc_cbc_messa
         used = i + 1 > used ? i + 1 : used;
         taken |= 1u << (i / 4);
     }
-    for (unsigned v = 0; v < KC_AES_VECTORS; v++)
+    for (unsigned v = 0; v < VECTORS; v++)
         if (taken >> v & 1)
-            kc_aes_lanes_set(keys, v, &l->key[4 * v], 0);
+            kc_aes_gather_keys(keys[0][v], sizeof keys[0], &l->key[4 * v], 0);
     return used;
 }
 
@@ -212,22 +230,17 @@ static void encrypt_size(struct kc_cbc_message *messages, size_t n, unsigned rou
     struct kc_cbc_lanes *l = &scratch->lanes;
     size_t next = next_of(messages, n, 0, rounds), steps;
     l->rounds = rounds;
-    for (unsigned i = 0; i < KC_AES_LANES; i++) {
+    for (unsigned i = 0; i < KC_CBC_LANES; i++) {
         lane_idle(l, i);
         l->key[i] = messages[next].key;
     }
     unsigned used = 0;
     for (;;) {
-        used = refill(l, messages, n, &next, used, &scratch->keys);
+        used = refill(l, messages, n, &next, used, scratch->keys);
         steps = next_steps(l, used);
         if (steps == 0)
             break;
-        if (used <= 8)
-            encrypt_2(l, &scratch->keys, steps);
-        else if (used <= 16)
-            encrypt_4(l, &scratch->keys, steps);
-        else
-            encrypt_8(l, &scratch->keys, steps);
+        encrypt(l, scratch->keys, steps);
         account(l, used, steps);
     }
 }

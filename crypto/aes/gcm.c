@@ -4,6 +4,7 @@
 
 #include "crypto/aes/gcm_bulk.h"
 #include "crypto/aes/ghash.h"
+#include "crypto/aes/lanes32.h"
 #include "crypto/aes/target.h"
 #include "crypto/base/secret.h"
 
@@ -12,7 +13,8 @@
 /* A message has up to three parts: whole groups of 512 bytes (gcm_bulk.c), a middle of whole
  * blocks, and a tail of up to 48 bytes. The tail's three counter blocks and the one that masks the
  * tag are one vector; so are the tail's three blocks and the lengths under GHASH. Eight messages'
- * tails are worked on together. Most messages are nothing but a tail. */
+ * tails are worked on together. Most messages are nothing but a tail; eight that are nothing but
+ * whole groups have only their lengths left, as the block that masks the tag went along. */
 
 #define WIDTH 8  /* messages of one round; also chunks in flight */
 #define TAIL  48 /* most bytes of a tail */
@@ -21,6 +23,7 @@
 struct progress {
     size_t done;  /* bytes */
     __m128i hash; /* GHASH up to there */
+    __m128i mask; /* the block that masks the tag, of a message that has a bulk */
     size_t aad;   /* bytes of aad that are not in the hash yet: with the tail, at most 64 */
 };
 
@@ -129,7 +132,7 @@ KC_VAES static void before_tails(struct kc_gcm_message *const *group, struct pro
         p->aad = 0;
         p->hash = hash_aad(m, p->hash);
         if (m->len >= KC_GCM_BULK)
-            p->done = kc_gcm_bulk(m, decrypt, &p->hash, &pending);
+            p->done = kc_gcm_bulk(m, decrypt, &p->hash, &p->mask, &pending);
     }
     kc_gcm_bulk_end(&pending);
     /* the ciphertext is hashed before it is overwritten in place, or after it is made */
@@ -219,6 +222,31 @@ KC_VAES static void tails(struct kc_gcm_message *const *group, const struct prog
     }
 }
 
+/* Tags of eight messages that have no tail, only lengths: four are one vector under GHASH. */
+KC_VAES static void no_tails(struct kc_gcm_message *const *group, const struct progress *progress,
+                             uint8_t (*tags)[16])
+{
+    KC_UNROLL for (unsigned half = 0; half < WIDTH; half += 4)
+    {
+        const struct progress *p = &progress[half];
+        __m128i x[4];
+        const uint8_t *h[4];
+        KC_UNROLL for (unsigned i = 0; i < 4; i++)
+        {
+            const struct kc_gcm_message *m = group[half + i];
+            __m128i lengths = _mm_set_epi64x((long long)(8 * m->aad_len), (long long)(8 * m->len));
+            x[i] = _mm_xor_si128(p[i].hash, lengths);
+            h[i] = m->key->more->powers[KC_GHASH_POWERS - 1];
+        }
+        struct kc_ghash_sums sums = kc_ghash_zero();
+        kc_ghash_absorb(&sums, kc_aes_gather4(&x[0], &x[1], &x[2], &x[3]),
+                        kc_aes_gather4(h[0], h[1], h[2], h[3]));
+        __m512i masks = kc_aes_gather4(&p[0].mask, &p[1].mask, &p[2].mask, &p[3].mask);
+        __m512i hash = kc_ghash_reduce4(sums.lo, sums.mid, sums.hi);
+        _mm512_storeu_si512(tags[half], _mm512_xor_si512(kc_ghash_swap512(hash), masks));
+    }
+}
+
 /* --- rounds of eight
  * ------------------------------------------------------------------------------
  */
@@ -237,16 +265,20 @@ KC_VAES static void run_group(struct kc_gcm_message **group, unsigned count, int
     uint8_t tags[WIDTH][16];
     struct progress progress[WIDTH];
     struct kc_gcm_message nothing = {.key = group[0]->key, .iv = group[0]->iv};
-    unsigned longer = 0;
+    unsigned longer = 0, whole = 0; /* whole: nothing but bulk */
     for (unsigned i = 0; i < WIDTH; i++) {
         if (i >= count)
             group[i] = &nothing;
-        progress[i] = (struct progress){0, _mm_setzero_si128(), group[i]->aad_len};
+        progress[i] = (struct progress){.hash = _mm_setzero_si128(), .aad = group[i]->aad_len};
         longer += group[i]->len > TAIL || group[i]->aad_len > 64;
+        whole += group[i]->len > 0 && group[i]->len % KC_GCM_BULK == 0;
     }
     if (longer > 0)
         before_tails(group, progress, count, decrypt);
-    tails(group, progress, decrypt, tags);
+    if (whole == WIDTH)
+        no_tails(group, progress, tags);
+    else
+        tails(group, progress, decrypt, tags);
     for (unsigned i = 0; i < count; i++) {
         group[i]->ok = 1;
         if (decrypt)
@@ -256,6 +288,8 @@ KC_VAES static void run_group(struct kc_gcm_message **group, unsigned count, int
     }
     if (decrypt)
         kw_wipe(tags, sizeof tags);
+    if (longer > 0)
+        kw_wipe(progress, sizeof progress);
 }
 
 KC_VAES void kc_gcm_run(struct kc_gcm_message *messages, size_t n, int decrypt)

@@ -28,9 +28,10 @@ KC_VAES_INLINE void hash_vector(struct kc_ghash_sums *sums, const struct kc_gcm_
 }
 
 /* 512 bytes of CTR; with `hashed` also GHASH of 512 bytes there, one vector behind each of the
- * first eight rounds: both use the same two units, and each fills the other's waits. */
+ * first eight rounds: both use the same two units, and each fills the other's waits. With `mask`
+ * one block more goes along. */
 KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *counter,
-                          const struct kc_gcm_pending *hashed)
+                          const struct kc_gcm_pending *hashed, __m128i *mask)
 {
     const __m512i four = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
     const struct kc_aes_schedule *key = m->key;
@@ -38,6 +39,7 @@ KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *co
     uint8_t *out = m->out + at;
     struct kc_ghash_sums sums = kc_ghash_zero();
     __m512i s[VECTORS], k = round_key(key, 0);
+    __m128i t = mask ? _mm_xor_si128(*mask, _mm512_castsi512_si128(k)) : _mm_setzero_si128();
     KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
     {
         s[v] = _mm512_xor_si512(_mm512_shuffle_epi8(*counter, counter_swaps()), k);
@@ -47,14 +49,20 @@ KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *co
     {
         k = round_key(key, round);
         KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) s[v] = _mm512_aesenc_epi128(s[v], k);
+        if (mask)
+            t = _mm_aesenc_si128(t, _mm512_castsi512_si128(k));
         if (hashed)
             hash_vector(&sums, hashed, round - 1);
     }
     for (unsigned round = VECTORS + 1; round < key->rounds; round++) {
         k = round_key(key, round);
         KC_UNROLL for (unsigned v = 0; v < VECTORS; v++) s[v] = _mm512_aesenc_epi128(s[v], k);
+        if (mask)
+            t = _mm_aesenc_si128(t, _mm512_castsi512_si128(k));
     }
     k = round_key(key, key->rounds);
+    if (mask)
+        *mask = _mm_aesenclast_si128(t, _mm512_castsi512_si128(k));
     KC_UNROLL for (unsigned v = 0; v < VECTORS; v++)
     {
         /* the data goes into the last round's key: one xor for both */
@@ -66,20 +74,23 @@ KC_VAES_INLINE void group(const struct kc_gcm_message *m, size_t at, __m512i *co
 }
 
 KC_VAES size_t kc_gcm_bulk(const struct kc_gcm_message *m, int decrypt, __m128i *hash,
-                           struct kc_gcm_pending *pending)
+                           __m128i *mask, struct kc_gcm_pending *pending)
 {
     const __m512i first = _mm512_set_epi32(5, 0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0);
     __m512i counter = _mm512_broadcast_i32x4(_mm_maskz_loadu_epi8(0x0fff, m->iv));
+    *mask = _mm_insert_epi32(_mm512_castsi512_si128(counter), 1 << 24, 3); /* block number 1 */
     counter = _mm512_add_epi32(_mm512_shuffle_epi8(counter, counter_swaps()), first);
     size_t end = m->len & ~(size_t)(KC_GCM_BULK - 1);
     for (size_t at = 0; at < end; at += KC_GCM_BULK) {
         struct kc_gcm_pending own = {m->key, (decrypt ? m->in : m->out) + at, hash};
         if (decrypt)
             *pending = own;
-        if (pending->data)
-            group(m, at, &counter, pending);
+        if (at > 0)
+            group(m, at, &counter, pending, NULL);
+        else if (pending->data)
+            group(m, at, &counter, pending, mask);
         else
-            group(m, at, &counter, NULL);
+            group(m, at, &counter, NULL, mask);
         *pending = own;
     }
     if (decrypt)

@@ -18,10 +18,10 @@ struct kc_gcm_pending {
 
 /** Encrypts or decrypts the whole groups of `m`, continuing `hash` (reflected, crypto/aes/ghash.h)
  * over their ciphertext. Encryption leaves the last group to `pending`, for the next message's AES
- * to take along; `hash` has to live until then. `next` is fetched into the cache meanwhile.
- * Returns how many bytes were done: a multiple of KC_GCM_BULK. */
+ * to take along; `hash` has to live until then. `mask` gets the block that masks the tag. Returns
+ * how many bytes were done: a multiple of KC_GCM_BULK, and not 0. */
 KC_VAES size_t kc_gcm_bulk(const struct kc_gcm_message *m, int decrypt, __m128i *hash,
-                           struct kc_gcm_pending *pending);
+                           __m128i *mask, struct kc_gcm_pending *pending);
 
 /** Hashes what is left. */
 KC_VAES void kc_gcm_bulk_end(struct kc_gcm_pending *pending);

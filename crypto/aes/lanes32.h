@@ -1,6 +1,6 @@
 #pragma once
 /* Thirty-two messages at once, each with its own key: the state of message m is lane m % 4 of
- * vector m / 4. AES in a chain (key wrap, CBC encryption) is bound by latency for one message;
+ * vector m / 4. AES in a chain (key wrap) is bound by latency for one message;
  * eight vectors keep the AES unit busy every cycle. */
 
 #include <stdint.h>
@@ -29,17 +29,24 @@ KC_VAES_INLINE __m512i kc_aes_gather4(const void *a, const void *b, const void *
     return _mm512_mask_broadcast_i32x4(v, 0xf000, _mm_loadu_si128(d));
 }
 
-/** Puts the round keys of four schedules of like size into vector `v`. `decrypt` picks the inverse
- * cipher's. */
-KC_VAES_INLINE void kc_aes_lanes_set(struct kc_aes_lane_keys *keys, unsigned v,
-                                     const struct kc_aes_schedule *const *four, int decrypt)
+/** Puts the round keys of four schedules of like size into vectors `stride` bytes apart. `decrypt`
+ * picks the inverse cipher's. */
+KC_VAES_INLINE void kc_aes_gather_keys(uint8_t *to, size_t stride,
+                                       const struct kc_aes_schedule *const *four, int decrypt)
 {
     const uint8_t(*from[4])[16];
     for (unsigned i = 0; i < 4; i++)
         from[i] = decrypt ? four[i]->more->dec : four[i]->enc;
     for (unsigned round = 0; round <= four[0]->rounds; round++)
-        _mm512_store_si512(keys->key[round][v], kc_aes_gather4(from[0][round], from[1][round],
+        _mm512_store_si512(to + stride * round, kc_aes_gather4(from[0][round], from[1][round],
                                                                from[2][round], from[3][round]));
+}
+
+/** Puts the round keys of four schedules of like size into vector `v`. */
+KC_VAES_INLINE void kc_aes_lanes_set(struct kc_aes_lane_keys *keys, unsigned v,
+                                     const struct kc_aes_schedule *const *four, int decrypt)
+{
+    kc_aes_gather_keys(keys->key[0][v], sizeof keys->key[0], four, decrypt);
 }
 
 /** One AES block in each lane of `vectors` vectors; the loop over vectors is unrolled by the
