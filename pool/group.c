@@ -144,12 +144,13 @@ static bool budget_allows(struct pool_op *op, const struct pool_member *from,
 {
     struct pool *pool = op->port->pool;
     /* A member that is out of the group, or suspect beside one that is well, is not asked again:
-     * what it gave back moves on, however much it was. The budget holds back repeated attempts
-     * inside a group that stays as it is. */
-    if (!pool_member_accepts(from) || (is_suspect(from) && next != NULL && !is_suspect(next))) {
+     * what it gave back moves on, however much it was, also into the line when that one is full
+     * (`next` is NULL). The budget holds back repeated attempts inside a group that stays as it is;
+     * it is a share of all that clients wait for, in members or in the line. */
+    if (!pool_member_accepts(from) || (is_suspect(from) && (next == NULL || !is_suspect(next)))) {
         return true;
     }
-    int64_t active = 0;
+    int64_t active = atomic_load_explicit(&pool->line_count, memory_order_relaxed);
     unsigned serving = 0;
     for (unsigned i = 0; i < pool->member_count; i++) {
         active += atomic_load_explicit(&pool->members[i].in_flight, memory_order_relaxed);
