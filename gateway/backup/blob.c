@@ -19,7 +19,7 @@
 #define API_VERSION "2020-10-02"
 #define BLOCK       (4u << 20) /* the largest range that is given out with an MD5 */
 #define BLOCKS_MAX  50000
-#define TRIES       6
+#define TRIES       8   /* 32 s of pauses: a storage that restarts is back by then */
 #define PAUSE_MS    250 /* doubled with each try */
 #define ADDRESS_MAX (BACKUP_URI_MAX + BACKUP_TOKEN_MAX + 512)
 #define CONNECT_S   15L

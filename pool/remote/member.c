@@ -151,6 +151,7 @@ void pool_remote_refused(struct pool_remote_conn *conn, const char *why)
         return;
     }
     bool first = pool_member_health(member) != POOL_HEALTH_AUTH_FAILED;
+    remote->refused_generation = conn->token_generation;
     pool_member_transition(member, POOL_EV_LOGIN_REFUSED, why);
     pthread_mutex_unlock(&remote->lock);
     if (first) {
@@ -243,13 +244,20 @@ static const char *read_token(struct pool_remote *remote)
     return why;
 }
 
-/* A refused token is not tried again until its file has changed or an operator says so. */
+/* A refused token is not tried again until its file has changed or an operator says so. The token
+ * that was read last may be newer than the refused one: a refusal that arrives while the file is
+ * being read is of the token before. */
 static void look_at_token(struct pool_remote *remote)
 {
     struct stat st;
-    if (stat(remote->member->config.token_file, &st) == 0 &&
-        (KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec != remote->token_ctime_ns ||
-         st.st_ino != remote->token_inode)) {
+    pthread_mutex_lock(&remote->lock);
+    bool newer = remote->refused_generation != remote->token_generation;
+    pthread_mutex_unlock(&remote->lock);
+    if (newer) {
+        pool_member_transition(remote->member, POOL_EV_OPERATOR_RECOVER, "the token file changed");
+    } else if (stat(remote->member->config.token_file, &st) == 0 &&
+               (KW_S(st.st_ctim.tv_sec) + st.st_ctim.tv_nsec != remote->token_ctime_ns ||
+                st.st_ino != remote->token_inode)) {
         pool_member_transition(remote->member, POOL_EV_OPERATOR_RECOVER, "the token file changed");
     }
 }

@@ -53,7 +53,8 @@ struct pool_remote {
     pthread_mutex_t lock;
     struct pool_remote_addresses addresses;
     struct kw_secret token;
-    uint32_t token_generation; /* counts changes of `token` */
+    uint32_t token_generation;   /* counts changes of `token` */
+    uint32_t refused_generation; /* the token that was refused last; under the lock */
     struct pool_remote_key keys[POOL_REMOTE_KEYS];
     int64_t not_after; /* of its certificate, seconds since 1970; 0: not seen yet */
 
