@@ -280,13 +280,22 @@ static kw_status run_change(struct work *work)
     }
 }
 
+/** Has the object another place in the lists now, or none? */
+static bool is_moved(enum store_op op)
+{
+    return op == STORE_OP_DELETE || op == STORE_OP_RECOVER || op == STORE_OP_PURGE ||
+           op == STORE_OP_REMOVE;
+}
+
 /** What lists say of an object is made anew from its rows after each change of it, here and nowhere
  *  else (and for whole vaults in sqlite_vaults.c). */
 static kw_status show(struct work *work)
 {
     sqlite3_stmt *st = NULL;
-    KW_TRY(sqlite_sql_object(work->conn, SQL_HIDE, work->req, work->req->name, &st));
-    KW_TRY(sqlite_sql_run(work->conn, st));
+    if (is_moved(work->req->op)) {
+        KW_TRY(sqlite_sql_object(work->conn, SQL_HIDE, work->req, work->req->name, &st));
+        KW_TRY(sqlite_sql_run(work->conn, st));
+    }
     return run_on(work, SQL_SHOW, NULL, 0);
 }
 

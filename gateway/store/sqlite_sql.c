@@ -47,7 +47,7 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_DELETED_NEWEST] = ROW_LAST OF_OBJECT "AND o.deleted_at <> 0",
     [SQL_HIDE] = "DELETE FROM shown WHERE vault = ?1 AND kind = ?2 AND deleted IN (0, 1) "
                  "AND name = ?3",
-    [SQL_SHOW] = "INSERT INTO shown SELECT o.vault, o.kind, o.deleted_at <> 0, o.name, "
+    [SQL_SHOW] = "REPLACE INTO shown SELECT o.vault, o.kind, o.deleted_at <> 0, o.name, "
                  "o.deleted_at, o.purge_at, o.wake_at, v.seq, v.version, v.created, "
                  "CASE WHEN length(v.record) <= " SHOWN_MAX " THEN v.record END "
                  "FROM objects o CROSS JOIN versions v ON v.seq = o.newest WHERE o.id = ?1",
