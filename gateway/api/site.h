@@ -3,11 +3,13 @@
 
 #include "gateway/http/request.h"
 #include "gateway/vault/keys/keys.h"
+#include "gateway/vault/roles/roles.h"
 
 /** One vault as the API shows it. Lives as long as the gateway; read by every loop. */
 struct gw_site {
     const char *name; /* in the store: struct store_ref.vault */
     struct vault *vault;
+    struct vault_roles *roles; /* who may do what in it */
     bool managed_hsm; /* a Managed HSM: keys only, every key of HSM type */
     bool key_vault;   /* a Key Vault: no administration of an HSM. Neither: both are served */
     unsigned retention_days; /* of deleted objects: 7 to 90 */

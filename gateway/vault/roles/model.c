@@ -61,11 +61,11 @@ static bool is_key(const struct place *place, uint64_t hash, struct kw_span key)
     return true;
 }
 
-static const struct place *find(const struct roles_model *model, struct vault_scope scope)
+static const struct place *find(const struct roles_model *model, struct role_scope scope)
 {
-    if (scope.level == VAULT_AT_ROOT)
+    if (scope.level == ROLE_AT_ROOT)
         return &model->root;
-    if (scope.level == VAULT_AT_KEYS)
+    if (scope.level == ROLE_AT_KEYS)
         return &model->keys;
     uint64_t hash = hash_of(scope.key);
     const struct place *place = model->buckets[hash & (model->bucket_count - 1)];
@@ -74,7 +74,7 @@ static const struct place *find(const struct roles_model *model, struct vault_sc
     return place;
 }
 
-static struct place *find_mutable(struct roles_model *model, struct vault_scope scope)
+static struct place *find_mutable(struct roles_model *model, struct role_scope scope)
 {
     return (struct place *)(uintptr_t)find(model, scope);
 }
@@ -137,7 +137,7 @@ static kw_status add_builtins(struct roles_model *model)
 {
     for (unsigned i = 0; i < VAULT_BUILTINS; i++) {
         struct vault_role *role = NULL;
-        KW_TRY(roles_model_reserve(model, (struct vault_scope){.level = VAULT_AT_ROOT}));
+        KW_TRY(roles_model_reserve(model, (struct role_scope){.level = ROLE_AT_ROOT}));
         KW_TRY(vault_role_make_builtin(&role, i));
         roles_model_put_role(model, role);
     }
@@ -283,7 +283,7 @@ const struct vault_assignment *roles_model_same(const struct roles_model *model,
     return NULL;
 }
 
-size_t roles_model_count_at(const struct roles_model *model, struct vault_scope scope)
+size_t roles_model_count_at(const struct roles_model *model, struct role_scope scope)
 {
     const struct place *place = find(model, scope);
     return place ? place->count : 0;
@@ -306,15 +306,15 @@ static bool gives(const struct place *place, const uint8_t principal[GW_GUID_LEN
 }
 
 bool roles_model_allows(const struct roles_model *model, const uint8_t principal[GW_GUID_LEN],
-                        unsigned action, struct vault_scope resource)
+                        unsigned action, struct role_scope resource)
 {
     if (gives(&model->root, principal, action))
         return true;
-    if (resource.level == VAULT_AT_ROOT)
+    if (resource.level == ROLE_AT_ROOT)
         return false;
     if (gives(&model->keys, principal, action))
         return true;
-    if (resource.level == VAULT_AT_KEYS)
+    if (resource.level == ROLE_AT_KEYS)
         return false;
     const struct place *place = find(model, resource);
     return place && gives(place, principal, action);
@@ -335,7 +335,7 @@ static void *with_room(void *list, size_t count, size_t *room, size_t size)
     return larger;
 }
 
-kw_status roles_model_reserve(struct roles_model *model, struct vault_scope scope)
+kw_status roles_model_reserve(struct roles_model *model, struct role_scope scope)
 {
     void *list =
         with_room(model->roles, model->role_count, &model->role_room, sizeof *model->roles);

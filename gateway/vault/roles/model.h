@@ -33,10 +33,10 @@ size_t roles_model_after(const struct roles_model *model, const uint8_t id[GW_GU
 /** One with the same principal, role and scope. */
 const struct vault_assignment *roles_model_same(const struct roles_model *model,
                                                 const struct vault_assignment *like);
-size_t roles_model_count_at(const struct roles_model *model, struct vault_scope scope);
+size_t roles_model_count_at(const struct roles_model *model, struct role_scope scope);
 
 /** Makes room, so that the next put of one role and of one assignment at `scope` cannot fail. */
-KW_MUST_CHECK kw_status roles_model_reserve(struct roles_model *model, struct vault_scope scope);
+KW_MUST_CHECK kw_status roles_model_reserve(struct roles_model *model, struct role_scope scope);
 /** Adds, or takes the place of the one with its id. After a reserve. */
 void roles_model_put_role(struct roles_model *model, struct vault_role *role);
 /** Adds; its id is new. After a reserve. */
@@ -48,7 +48,7 @@ struct vault_assignment *roles_model_take_assignment(struct roles_model *model,
 
 /** May the principal do it? Some tens of nanoseconds, whatever the number of assignments. */
 bool roles_model_allows(const struct roles_model *model, const uint8_t principal[GW_GUID_LEN],
-                        unsigned action, struct vault_scope resource);
+                        unsigned action, struct role_scope resource);
 
 /** The one setting there is: AllowKeyManagementOperationsThroughARM. */
 bool roles_model_setting(const struct roles_model *model);

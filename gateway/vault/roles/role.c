@@ -10,13 +10,13 @@
 /* --- scopes ------------------------------------------------------------------------------------
  */
 
-void vault_scope_text(char out[VAULT_SCOPE_MAX + 1], struct vault_scope scope)
+void role_scope_text(char out[ROLE_SCOPE_MAX + 1], struct role_scope scope)
 {
-    if (scope.level == VAULT_AT_KEY)
-        snprintf(out, VAULT_SCOPE_MAX + 1, "/keys/%.*s", (int)scope.key.len,
+    if (scope.level == ROLE_AT_KEY)
+        snprintf(out, ROLE_SCOPE_MAX + 1, "/keys/%.*s", (int)scope.key.len,
                  (const char *)scope.key.data);
     else
-        strcpy(out, scope.level == VAULT_AT_KEYS ? "/keys" : "/");
+        strcpy(out, scope.level == ROLE_AT_KEYS ? "/keys" : "/");
 }
 
 static bool name_ok(struct kw_span name)
@@ -32,20 +32,20 @@ static bool name_ok(struct kw_span name)
     return true;
 }
 
-bool vault_scope_read(struct vault_scope *out, struct kw_span text)
+bool role_scope_read(struct role_scope *out, struct kw_span text)
 {
     static const char keys[] = "keys";
-    *out = (struct vault_scope){.level = VAULT_AT_ROOT};
+    *out = (struct role_scope){.level = ROLE_AT_ROOT};
     if (text.len > 0 && text.data[0] == '/')
         text = kw_span_of(text.data + 1, text.len - 1);
     if (text.len == 0)
         return true;
     if (text.len < 4 || strncasecmp((const char *)text.data, keys, 4) != 0)
         return false;
-    out->level = VAULT_AT_KEYS;
+    out->level = ROLE_AT_KEYS;
     if (text.len == 4)
         return true;
-    out->level = VAULT_AT_KEY;
+    out->level = ROLE_AT_KEY;
     out->key = kw_span_of(text.data + 5, text.len - 5);
     return text.data[4] == '/' && name_ok(out->key);
 }
@@ -55,14 +55,14 @@ static bool same_name(struct kw_span a, struct kw_span b)
     return a.len == b.len && strncasecmp((const char *)a.data, (const char *)b.data, a.len) == 0;
 }
 
-bool vault_scope_equal(struct vault_scope a, struct vault_scope b)
+bool role_scope_equal(struct role_scope a, struct role_scope b)
 {
-    return a.level == b.level && (a.level != VAULT_AT_KEY || same_name(a.key, b.key));
+    return a.level == b.level && (a.level != ROLE_AT_KEY || same_name(a.key, b.key));
 }
 
-bool vault_scope_within(struct vault_scope outer, struct vault_scope inner)
+bool role_scope_within(struct role_scope outer, struct role_scope inner)
 {
-    return outer.level < inner.level || vault_scope_equal(outer, inner);
+    return outer.level < inner.level || role_scope_equal(outer, inner);
 }
 
 /* --- definitions -------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ static kw_status write_assignment(struct vault_assignment *a)
     gw_guid_write(principal, a->principal);
     gw_guid_write(role, a->role);
     json_t *root = json_pack("{s:s++,s:s,s:s,s:{s:s,s:s+,s:s}}", "id",
-                             a->scope.level == VAULT_AT_ROOT ? "" : a->scope_text,
+                             a->scope.level == ROLE_AT_ROOT ? "" : a->scope_text,
                              "/" PROVIDER "roleAssignments/", id, "name", id, "type",
                              "Microsoft.Authorization/roleAssignments", "properties", "principalId",
                              principal, "roleDefinitionId", DEFINITIONS, role, "scope",
@@ -221,7 +221,7 @@ static kw_status write_assignment(struct vault_assignment *a)
 
 kw_status vault_assignment_make(struct vault_assignment **out, const uint8_t id[GW_GUID_LEN],
                                 const uint8_t principal[GW_GUID_LEN],
-                                const uint8_t role[GW_GUID_LEN], struct vault_scope scope)
+                                const uint8_t role[GW_GUID_LEN], struct role_scope scope)
 {
     struct vault_assignment *a = calloc(1, sizeof *a);
     if (!a)
@@ -229,9 +229,9 @@ kw_status vault_assignment_make(struct vault_assignment **out, const uint8_t id[
     memcpy(a->id, id, GW_GUID_LEN);
     memcpy(a->principal, principal, GW_GUID_LEN);
     memcpy(a->role, role, GW_GUID_LEN);
-    vault_scope_text(a->scope_text, scope);
+    role_scope_text(a->scope_text, scope);
     a->scope = scope;
-    if (scope.level == VAULT_AT_KEY)
+    if (scope.level == ROLE_AT_KEY)
         a->scope.key = kw_span_of(a->scope_text + 6, scope.key.len);
     kw_status status = write_assignment(a);
     if (status != KW_OK) {
@@ -261,9 +261,9 @@ kw_status vault_assignment_read(struct vault_assignment **out, const uint8_t id[
                                 const json_t *doc)
 {
     uint8_t principal[GW_GUID_LEN], role[GW_GUID_LEN];
-    struct vault_scope scope;
+    struct role_scope scope;
     const char *text = json_string_value(json_object_get(doc, "scope"));
-    if (!text || !vault_scope_read(&scope, kw_span_str(text)) ||
+    if (!text || !role_scope_read(&scope, kw_span_str(text)) ||
         !read_guid(principal, doc, "principalId") || !read_guid(role, doc, "roleDefinitionId"))
         return KW_E_INTEGRITY;
     return vault_assignment_make(out, id, principal, role, scope);

@@ -10,23 +10,23 @@
 
 /** What an action is done to, and where an assignment holds: the whole, all keys, or one key. A
  *  wider scope holds the narrower ones. */
-enum vault_scope_level { VAULT_AT_ROOT, VAULT_AT_KEYS, VAULT_AT_KEY };
+enum role_scope_level { ROLE_AT_ROOT, ROLE_AT_KEYS, ROLE_AT_KEY };
 
-struct vault_scope {
-    enum vault_scope_level level;
-    struct kw_span key; /* VAULT_AT_KEY: its name, 1 to STORE_NAME_MAX bytes */
+struct role_scope {
+    enum role_scope_level level;
+    struct kw_span key; /* ROLE_AT_KEY: its name, 1 to STORE_NAME_MAX bytes */
 };
 
 /** Longest scope as text: "/keys/NAME". */
-#define VAULT_SCOPE_MAX (6 + STORE_NAME_MAX)
+#define ROLE_SCOPE_MAX (6 + STORE_NAME_MAX)
 
 /** "/", "/keys", "/keys/NAME". */
-void vault_scope_text(char out[VAULT_SCOPE_MAX + 1], struct vault_scope scope);
+void role_scope_text(char out[ROLE_SCOPE_MAX + 1], struct role_scope scope);
 /** With or without the leading slash, "" being "/". False for anything else. The name borrows. */
-bool vault_scope_read(struct vault_scope *out, struct kw_span text);
-bool vault_scope_equal(struct vault_scope a, struct vault_scope b);
+bool role_scope_read(struct role_scope *out, struct kw_span text);
+bool role_scope_equal(struct role_scope a, struct role_scope b);
 /** Is `inner` the same scope as `outer`, or within it? */
-bool vault_scope_within(struct vault_scope outer, struct vault_scope inner);
+bool role_scope_within(struct role_scope outer, struct role_scope inner);
 
 #define VAULT_ROLE_NAME_MAX        512 /* bytes */
 #define VAULT_ROLE_DESCRIPTION_MAX 2048
@@ -55,8 +55,8 @@ void vault_role_free(struct vault_role *role);
 
 struct vault_assignment {
     uint8_t id[GW_GUID_LEN], principal[GW_GUID_LEN], role[GW_GUID_LEN];
-    struct vault_scope scope; /* its key is in scope_text */
-    char scope_text[VAULT_SCOPE_MAX + 1];
+    struct role_scope scope; /* its key is in scope_text */
+    char scope_text[ROLE_SCOPE_MAX + 1];
     char *text;
     size_t text_len;
 };
@@ -65,7 +65,7 @@ KW_MUST_CHECK kw_status vault_assignment_make(struct vault_assignment **out,
                                               const uint8_t id[GW_GUID_LEN],
                                               const uint8_t principal[GW_GUID_LEN],
                                               const uint8_t role[GW_GUID_LEN],
-                                              struct vault_scope scope);
+                                              struct role_scope scope);
 /** The stored form, {"principalId", "roleDefinitionId", "scope"}, and back. NULL without memory. */
 json_t *vault_assignment_doc(const struct vault_assignment *assignment);
 KW_MUST_CHECK kw_status vault_assignment_read(struct vault_assignment **out,
