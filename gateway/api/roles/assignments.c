@@ -7,8 +7,7 @@
 
 #define PAGE 250 /* of one list */
 
-/* --- putting -----------------------------------------------------------------------------------
- */
+/* --- putting --- */
 
 /** A role is named by the GUID at the end of its id, whatever stands before. */
 static bool read_role(const json_t *properties, uint8_t out[GW_GUID_LEN], struct gw_fault *fault)
@@ -75,8 +74,7 @@ void gw_role_assignments_put(struct gw_request *req)
         gw_reply_fault(req, &fault);
 }
 
-/* --- the others --------------------------------------------------------------------------------
- */
+/* --- the others --- */
 
 static void delete_it(struct gw_roles_call *call)
 {
@@ -114,8 +112,7 @@ void gw_role_assignments_get(struct gw_request *req)
         gw_roles_start(call, get);
 }
 
-/* --- lists -------------------------------------------------------------------------------------
- */
+/* --- lists --- */
 
 /** At the scope and above it; without atScope() below it too. */
 static bool is_wanted(const struct gw_roles_call *call, const struct vault_assignment *a)
@@ -184,8 +181,8 @@ static void list(struct gw_roles_call *call)
     bool goes_on = gw_query_get(call->req, "$skiptoken", &token) && gw_guid_read(call->id, token);
     gw_roles_out(call);
     gw_out_text(&call->out, "{\"value\":[");
-    kw_status status = vault_roles_each_assignment(call->roles, goes_on ? call->id : NULL,
-                                                   list_one, call);
+    kw_status status =
+        vault_roles_each_assignment(call->roles, goes_on ? call->id : NULL, list_one, call);
     gw_out_text(&call->out, "],\"nextLink\":");
     if (call->more)
         write_next(call);

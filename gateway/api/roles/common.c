@@ -45,9 +45,9 @@ void gw_roles_start(struct gw_roles_call *call, gw_roles_go *go)
 
 static bool not_found(struct gw_fault *fault, bool assignment)
 {
-    return gw_fault_set(fault, 404, assignment ? "RoleAssignmentNotFound" : "RoleDefinitionNotFound",
-                        NULL, "Requested role %s not found",
-                        assignment ? "assignment" : "definition");
+    return gw_fault_set(fault, 404,
+                        assignment ? "RoleAssignmentNotFound" : "RoleDefinitionNotFound", NULL,
+                        "Requested role %s not found", assignment ? "assignment" : "definition");
 }
 
 bool gw_roles_id(struct gw_roles_call *call, bool assignment)
@@ -64,8 +64,7 @@ bool gw_roles_id(struct gw_roles_call *call, bool assignment)
     return false;
 }
 
-/* --- refusals ----------------------------------------------------------------------------------
- */
+/* --- refusals --- */
 
 static const struct refusal {
     int http;
@@ -85,9 +84,10 @@ static const struct refusal {
                                   "Delete them first."},
     [VAULT_ROLES_WHY_NO_ASSIGNMENT] = {404, "RoleAssignmentNotFound",
                                        "Requested role assignment not found"},
-    [VAULT_ROLES_WHY_ID_TAKEN] = {409, "RoleAssignmentExists",
-                                  "There is a role assignment of this name, and its principal, role "
-                                  "and scope cannot be changed."},
+    [VAULT_ROLES_WHY_ID_TAKEN] =
+        {409, "RoleAssignmentExists",
+         "There is a role assignment of this name, and its principal, role "
+         "and scope cannot be changed."},
     [VAULT_ROLES_WHY_ASSIGNMENT_EXISTS] = {409, "RoleAssignmentExists",
                                            "The role assignment already exists."},
     [VAULT_ROLES_WHY_ASSIGNMENT_LIMIT] = {400, "RoleAssignmentLimitExceeded",

@@ -6,8 +6,7 @@
 #include "gateway/api/roles/common.h"
 #include "gateway/api/roles/roles.h"
 
-/* --- bodies ------------------------------------------------------------------------------------
- */
+/* --- bodies --- */
 
 /** A list of strings as a new array; absent: an empty one. */
 static json_t *copy_list(const json_t *from, const char *name, struct gw_fault *fault)
@@ -147,7 +146,8 @@ static json_t *read_properties(const json_t *properties, struct gw_fault *fault)
         gw_fault_bad(fault, "The property 'roleName' or 'description' holds a NUL.");
         return NULL;
     }
-    if (type.len > 0 && (type.len != 10 || strncasecmp((const char *)type.data, "CustomRole", 10))) {
+    if (type.len > 0 &&
+        (type.len != 10 || strncasecmp((const char *)type.data, "CustomRole", 10))) {
         gw_fault_bad(fault, "The property 'type' must be 'CustomRole'.");
         return NULL;
     }
@@ -176,8 +176,7 @@ static json_t *read_body(struct gw_request *req, struct gw_fault *fault)
     return doc;
 }
 
-/* --- handlers ----------------------------------------------------------------------------------
- */
+/* --- handlers --- */
 
 static void put(struct gw_roles_call *call)
 {
@@ -245,8 +244,7 @@ static bool list_one(void *ctx, const struct vault_role *role)
     struct gw_roles_call *call = ctx;
     const struct gw_role_filter *filter = &call->filter;
     if ((filter->has_name && !same(filter->name, role->name)) ||
-        (filter->has_type &&
-         !same(filter->type, role->builtin ? "AKVBuiltInRole" : "CustomRole") &&
+        (filter->has_type && !same(filter->type, role->builtin ? "AKVBuiltInRole" : "CustomRole") &&
          !(role->builtin && same(filter->type, "BuiltInRole"))))
         return true;
     if (call->count++ > 0)

@@ -123,9 +123,9 @@ bool gw_role_filter_read(struct gw_role_filter *out, struct kw_span text, bool a
             good = good && text.len > 0;
         }
     }
-    return good || gw_fault_bad(fault, "The query parameter '$filter' is not understood; %s.",
-                                assignments
-                                    ? "known are atScope(), atScopeAndBelow() and principalId eq "
+    return good ||
+           gw_fault_bad(fault, "The query parameter '$filter' is not understood; %s.",
+                        assignments ? "known are atScope(), atScopeAndBelow() and principalId eq "
                                       "'GUID', joined by 'and'"
                                     : "known are atScope(), atScopeAndBelow(), roleName eq '...' "
                                       "and type eq '...', joined by 'and'");

@@ -7,7 +7,7 @@
 #define GW_FILTER_MAX 1024 /* bytes, decoded */
 
 struct gw_role_filter {
-    bool at_scope;     /* atScope(): assignments at the scope or above it */
+    bool at_scope;      /* atScope(): assignments at the scope or above it */
     bool has_principal; /* principalId eq 'GUID', assignedTo('GUID') */
     uint8_t principal[GW_GUID_LEN];
     bool has_name, has_type; /* roleName eq '...', type eq '...' */

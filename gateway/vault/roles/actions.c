@@ -160,8 +160,7 @@ bool vault_actions_add_named(struct vault_actions *set, struct kw_span name)
     return any;
 }
 
-/* --- built-in roles ----------------------------------------------------------------------------
- */
+/* --- built-in roles --- */
 
 static const char *const none[] = {NULL};
 static const char *const arm[] = {HSM "keys/createIfNotExists", HSM "keys/read/action", NULL};

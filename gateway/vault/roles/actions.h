@@ -1,7 +1,7 @@
 #pragma once
 /* What can be done, as data actions: the words that roles are made of. The table is the service's
- * own, with those of Key Vault for secrets and certificates and a few of keyward's beside them; each
- * row names the built-in roles that hold it. */
+ * own, with those of Key Vault for secrets and certificates and a few of keyward's beside them;
+ * each row names the built-in roles that hold it. */
 
 #include <stdbool.h>
 

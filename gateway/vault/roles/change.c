@@ -39,8 +39,7 @@ static void refuse(struct change *change, kw_status status, enum vault_roles_why
     end(change, status, why, (struct kw_span){0});
 }
 
-/* --- may it be? --------------------------------------------------------------------------------
- */
+/* --- may it be? --- */
 
 static enum vault_roles_why check_role(const struct change *change, const struct roles_model *model)
 {
@@ -48,9 +47,9 @@ static enum vault_roles_why check_role(const struct change *change, const struct
     if (old && old->builtin)
         return VAULT_ROLES_WHY_BUILTIN;
     if (change->what == DELETE_ROLE)
-        return !old                                       ? VAULT_ROLES_WHY_NO_ROLE
+        return !old                                      ? VAULT_ROLES_WHY_NO_ROLE
                : roles_model_assigned(model, change->id) ? VAULT_ROLES_WHY_ASSIGNED
-                                                          : VAULT_ROLES_WHY_STATUS;
+                                                         : VAULT_ROLES_WHY_STATUS;
     if (roles_model_role_named(model, change->role->name, change->id))
         return VAULT_ROLES_WHY_NAME_TAKEN;
     if (!old && roles_model_custom_count(model) >= VAULT_ROLES_CUSTOM_MAX)
@@ -104,8 +103,7 @@ static enum vault_roles_why check(const struct change *change)
     return VAULT_ROLES_WHY_STATUS;
 }
 
-/* --- the way into the store --------------------------------------------------------------------
- */
+/* --- the way into the store --- */
 
 /** What is there already, in these very words: a request that came twice. */
 static const struct vault_assignment *repeated(const struct change *change)
@@ -239,8 +237,7 @@ static void run(struct roles_turn *turn)
         refuse(change, status, VAULT_ROLES_WHY_STATUS);
 }
 
-/* --- the calls ---------------------------------------------------------------------------------
- */
+/* --- the calls --- */
 
 static struct change *make(struct vault_roles *roles, struct gw_loop *loop, enum change_what what,
                            const uint8_t *id, vault_roles_change_fn *done, void *ctx)

@@ -184,8 +184,7 @@ void vault_roles_load(struct vault_roles *roles, struct gw_loop *loop, vault_rol
     roles_enter(roles, &load->turn);
 }
 
-/* --- keeping changes out -----------------------------------------------------------------------
- */
+/* --- keeping changes out --- */
 
 static void hold_turn(struct roles_turn *turn)
 {

@@ -7,8 +7,7 @@
 #define PROVIDER    "providers/Microsoft.Authorization/"
 #define DEFINITIONS "Microsoft.KeyVault/" PROVIDER "roleDefinitions/"
 
-/* --- scopes ------------------------------------------------------------------------------------
- */
+/* --- scopes --- */
 
 void role_scope_text(char out[ROLE_SCOPE_MAX + 1], struct role_scope scope)
 {
@@ -16,7 +15,7 @@ void role_scope_text(char out[ROLE_SCOPE_MAX + 1], struct role_scope scope)
         snprintf(out, ROLE_SCOPE_MAX + 1, "/keys/%.*s", (int)scope.key.len,
                  (const char *)scope.key.data);
     else
-        strcpy(out, scope.level == ROLE_AT_KEYS ? "/keys" : "/");
+        snprintf(out, ROLE_SCOPE_MAX + 1, "%s", scope.level == ROLE_AT_KEYS ? "/keys" : "/");
 }
 
 static bool name_ok(struct kw_span name)
@@ -65,8 +64,7 @@ bool role_scope_within(struct role_scope outer, struct role_scope inner)
     return outer.level < inner.level || role_scope_equal(outer, inner);
 }
 
-/* --- definitions -------------------------------------------------------------------------------
- */
+/* --- definitions --- */
 
 static kw_status add_list(struct vault_actions *set, const json_t *permission, const char *name)
 {
@@ -77,8 +75,7 @@ static kw_status add_list(struct vault_actions *set, const json_t *permission, c
         const json_t *item = json_array_get(list, i);
         if (!json_is_string(item))
             return KW_E_INTEGRITY;
-        vault_actions_add_named(set,
-                                kw_span_of(json_string_value(item), json_string_length(item)));
+        vault_actions_add_named(set, kw_span_of(json_string_value(item), json_string_length(item)));
     }
     return KW_OK;
 }
@@ -196,8 +193,7 @@ void vault_role_free(struct vault_role *role)
     free(role);
 }
 
-/* --- assignments -------------------------------------------------------------------------------
- */
+/* --- assignments --- */
 
 static kw_status write_assignment(struct vault_assignment *a)
 {
@@ -205,12 +201,11 @@ static kw_status write_assignment(struct vault_assignment *a)
     gw_guid_write(id, a->id);
     gw_guid_write(principal, a->principal);
     gw_guid_write(role, a->role);
-    json_t *root = json_pack("{s:s++,s:s,s:s,s:{s:s,s:s+,s:s}}", "id",
-                             a->scope.level == ROLE_AT_ROOT ? "" : a->scope_text,
-                             "/" PROVIDER "roleAssignments/", id, "name", id, "type",
-                             "Microsoft.Authorization/roleAssignments", "properties", "principalId",
-                             principal, "roleDefinitionId", DEFINITIONS, role, "scope",
-                             a->scope_text);
+    json_t *root = json_pack(
+        "{s:s++,s:s,s:s,s:{s:s,s:s+,s:s}}", "id",
+        a->scope.level == ROLE_AT_ROOT ? "" : a->scope_text, "/" PROVIDER "roleAssignments/", id,
+        "name", id, "type", "Microsoft.Authorization/roleAssignments", "properties", "principalId",
+        principal, "roleDefinitionId", DEFINITIONS, role, "scope", a->scope_text);
     a->text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!a->text)

@@ -6,8 +6,7 @@
 #include "gateway/vault/roles/internal.h"
 #include "gateway/vault/vault.h"
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static struct vault_roles *create(struct vault *vault, const char *name)
 {
@@ -52,8 +51,7 @@ void vault_roles_destroy(struct vault_roles *list)
     }
 }
 
-/* --- the line of changes -----------------------------------------------------------------------
- */
+/* --- the line of changes --- */
 
 static void run_posted(void *arg)
 {
@@ -98,12 +96,10 @@ void roles_leave(struct vault_roles *roles)
     pthread_mutex_unlock(&roles->line);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
-enum vault_access vault_roles_allow(struct vault_roles *roles,
-                                    const uint8_t principal[GW_GUID_LEN], unsigned action,
-                                    struct role_scope resource)
+enum vault_access vault_roles_allow(struct vault_roles *roles, const uint8_t principal[GW_GUID_LEN],
+                                    unsigned action, struct role_scope resource)
 {
     enum vault_access access = VAULT_ACCESS_UNKNOWN;
     pthread_rwlock_rdlock(&roles->lock);

@@ -9,10 +9,10 @@
 #include "gateway/net/loop.h"
 #include "gateway/vault/roles/role.h"
 
-#define VAULT_ROLES_CUSTOM_MAX  50 /* role definitions */
-#define VAULT_ROLES_WIDE_MAX    50 /* assignments at "/", and as many at "/keys" */
-#define VAULT_ROLES_KEY_MAX     10 /* at each key */
-#define VAULT_SETTING_ARM       "AllowKeyManagementOperationsThroughARM"
+#define VAULT_ROLES_CUSTOM_MAX 50 /* role definitions */
+#define VAULT_ROLES_WIDE_MAX   50 /* assignments at "/", and as many at "/keys" */
+#define VAULT_ROLES_KEY_MAX    10 /* at each key */
+#define VAULT_SETTING_ARM      "AllowKeyManagementOperationsThroughARM"
 
 struct vault;
 struct vault_roles;
@@ -28,8 +28,7 @@ typedef void vault_roles_done_fn(void *ctx, kw_status status);
 void vault_roles_load(struct vault_roles *roles, struct gw_loop *loop, vault_roles_done_fn *done,
                       void *ctx);
 
-/* --- a check ----------------------------------------------------------------------------------
- */
+/* --- a check --- */
 
 enum vault_access {
     VAULT_ACCESS_NO,
@@ -38,12 +37,10 @@ enum vault_access {
 };
 
 /** May the principal do the action to the resource? Any thread; no call into the store. */
-enum vault_access vault_roles_allow(struct vault_roles *roles,
-                                    const uint8_t principal[GW_GUID_LEN], unsigned action,
-                                    struct role_scope resource);
+enum vault_access vault_roles_allow(struct vault_roles *roles, const uint8_t principal[GW_GUID_LEN],
+                                    unsigned action, struct role_scope resource);
 
-/* --- reading ----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /** Is called under the lock: it copies what it needs. False ends the walk. */
 typedef bool vault_role_fn(void *ctx, const struct vault_role *role);
@@ -53,9 +50,8 @@ typedef bool vault_assignment_fn(void *ctx, const struct vault_assignment *assig
  * Any thread. */
 KW_MUST_CHECK kw_status vault_roles_each(struct vault_roles *roles, vault_role_fn *each, void *ctx);
 /** The same for assignments, behind `after` (NULL: from the start). */
-KW_MUST_CHECK kw_status vault_roles_each_assignment(struct vault_roles *roles,
-                                                    const uint8_t *after, vault_assignment_fn *each,
-                                                    void *ctx);
+KW_MUST_CHECK kw_status vault_roles_each_assignment(struct vault_roles *roles, const uint8_t *after,
+                                                    vault_assignment_fn *each, void *ctx);
 /** One of them; KW_E_NOT_FOUND. */
 KW_MUST_CHECK kw_status vault_roles_get(struct vault_roles *roles, const uint8_t id[GW_GUID_LEN],
                                         vault_role_fn *with, void *ctx);
@@ -64,8 +60,7 @@ KW_MUST_CHECK kw_status vault_roles_get_assignment(struct vault_roles *roles,
                                                    vault_assignment_fn *with, void *ctx);
 KW_MUST_CHECK kw_status vault_roles_setting(struct vault_roles *roles, bool *value);
 
-/* --- changes ----------------------------------------------------------------------------------
- */
+/* --- changes --- */
 
 /** Why a change was refused. */
 enum vault_roles_why {
@@ -105,8 +100,7 @@ void vault_roles_unassign(struct vault_roles *roles, struct gw_loop *loop,
 void vault_roles_set(struct vault_roles *roles, struct gw_loop *loop, bool value,
                      vault_roles_change_fn *done, void *ctx);
 
-/* --- while everything of the vault is exchanged ------------------------------------------------
- */
+/* --- while everything of the vault is exchanged --- */
 
 /** Waits until no change runs, then keeps changes out; one at a time. `done` on the loop. */
 void vault_roles_hold(struct vault_roles *roles, struct gw_loop *loop, vault_roles_done_fn *done,
