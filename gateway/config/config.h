@@ -70,9 +70,9 @@ struct gw_config {
     unsigned workers;  /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
-    char *admin_bind;      /* NULL: none */
-    char *control_path;    /* Unix socket of the CLI, default DATA/control.sock */
-    char *tokens_file;     /* NULL: none */
+    char *admin_bind;   /* NULL: none */
+    char *control_path; /* Unix socket of the CLI, default DATA/control.sock */
+    char *tokens_file;  /* NULL: none */
     struct gw_backup_config backup;
     struct gw_vault_config *vaults; /* beside the default one, which may be among them */
     size_t vault_count;
