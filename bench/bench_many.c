@@ -14,7 +14,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/config/domain_key.h"
-#include "gateway/vault/backup.h"
+#include "gateway/vault/archive/backup.h"
 #include "tests/support/ts_vault.h"
 
 #define HOT   100

@@ -10,11 +10,11 @@
 #include "gateway/auth/rate.h"
 #include "gateway/config/dev_files.h"
 #include "gateway/config/durable.h"
-#include "gateway/domain.h"
+#include "gateway/domain/domain.h"
+#include "gateway/domain/recovery.h"
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
-#include "gateway/recovery.h"
 #include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)

@@ -10,9 +10,9 @@
 #include "gateway/obs/metrics.h"
 #include "gateway/schedule.h"
 #include "gateway/store/store.h"
-#include "gateway/vault/export.h"
-#include "gateway/vault/full.h"
-#include "gateway/vault/keys.h"
+#include "gateway/vault/archive/export.h"
+#include "gateway/vault/archive/full.h"
+#include "gateway/vault/keys/keys.h"
 #include "pool/pool.h"
 
 #define GW_MAX_LOOPS 16

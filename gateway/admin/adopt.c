@@ -11,9 +11,9 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
-#include "gateway/api/alg_names.h"
-#include "gateway/api/json_read.h"
-#include "gateway/api/object_common.h"
+#include "gateway/api/crypto/alg_names.h"
+#include "gateway/api/json/read.h"
+#include "gateway/api/objects/common.h"
 #include "gateway/app.h"
 #include "gateway/obs/log.h"
 

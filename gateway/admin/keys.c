@@ -5,7 +5,7 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
-#include "gateway/api/alg_names.h"
+#include "gateway/api/crypto/alg_names.h"
 
 static json_t *members_json(const struct pool_inventory *inventory)
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/api/alg_names.h"
+#include "gateway/api/crypto/alg_names.h"
 
 /* --- taken together --------------------------------------------------------------------------- */
 

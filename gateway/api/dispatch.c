@@ -4,8 +4,8 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/api/error.h"
-#include "gateway/api/keys.h"
-#include "gateway/api/keys_common.h"
+#include "gateway/api/keys/common.h"
+#include "gateway/api/keys/keys.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/router.h"
 #include "gateway/app.h"

@@ -1,15 +1,15 @@
 /* The API as a table. Rows of one resource stand together, in the order of the handlers' files. */
 
 #include "gateway/admin/admin.h"
-#include "gateway/api/certificates.h"
-#include "gateway/api/export.h"
-#include "gateway/api/full_backup.h"
-#include "gateway/api/keys.h"
-#include "gateway/api/recovery.h"
+#include "gateway/api/certificates/certificates.h"
+#include "gateway/api/keys/keys.h"
+#include "gateway/api/objects/deletion.h"
+#include "gateway/api/recovery/export.h"
+#include "gateway/api/recovery/full_backup.h"
+#include "gateway/api/recovery/security_domain.h"
 #include "gateway/api/route.h"
-#include "gateway/api/secrets.h"
-#include "gateway/api/security_domain.h"
-#include "gateway/vault/export.h"
+#include "gateway/api/secrets/secrets.h"
+#include "gateway/vault/archive/export.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \

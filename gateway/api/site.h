@@ -2,7 +2,7 @@
 /* Which vault a request is for, and the terms on which that vault keeps its objects. */
 
 #include "gateway/http/request.h"
-#include "gateway/vault/keys.h"
+#include "gateway/vault/keys/keys.h"
 
 /** One vault as the API shows it. Lives as long as the gateway; read by every loop. */
 struct gw_site {

@@ -12,7 +12,7 @@
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
-#include "gateway/api/base64url.h"
+#include "gateway/api/json/base64url.h"
 #include "gateway/auth/auth.h"
 
 #define TOKENS_MAX 10000

@@ -17,7 +17,7 @@
 #include "gateway/cli/doctor.h"
 #include "gateway/config/domain_key.h"
 #include "gateway/store/peek.h"
-#include "gateway/vault/record.h"
+#include "gateway/vault/keys/record.h"
 
 #define DAY           86400
 #define YEAR_2024     1704067200

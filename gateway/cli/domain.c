@@ -11,13 +11,13 @@
 #include <unistd.h>
 
 #include "crypto/base/secret.h"
-#include "gateway/api/json_read.h"
+#include "gateway/api/json/read.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/control.h"
 #include "gateway/config/durable.h"
 #include "gateway/config/files.h"
-#include "gateway/domain_file.h"
-#include "gateway/exchange_key.h"
+#include "gateway/domain/exchange_key.h"
+#include "gateway/domain/file.h"
 #include "gateway/process.h"
 
 #define SECONDS      60

@@ -6,7 +6,7 @@
 #include "gateway/config/config.h"
 #include "gateway/config/domain_key.h"
 #include "gateway/config/durable.h"
-#include "gateway/domain.h"
+#include "gateway/domain/domain.h"
 #include "gateway/process.h"
 
 /* Both commands take -c FILE and nothing else. */

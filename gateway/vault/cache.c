@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "gateway/vault/object.h"
+#include "gateway/vault/keys/object.h"
 
 #define SHARDS       64 /* a power of two */
 #define BUCKETS      128

@@ -3,9 +3,9 @@
  * struct vault_object serve every kind; keys.c, secret.c and their like give them their types. */
 
 #include "gateway/vault/cache.h"
-#include "gateway/vault/keys.h"
-#include "gateway/vault/object.h"
-#include "gateway/vault/record.h"
+#include "gateway/vault/keys/keys.h"
+#include "gateway/vault/keys/object.h"
+#include "gateway/vault/keys/record.h"
 
 struct vault_flights;
 

@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #include "gateway/vault/cache.h"
-#include "gateway/vault/keys.h"
+#include "gateway/vault/keys/keys.h"
 #include "tests/support/ts_store.h"
 
 static struct vault_object *make(const char *name, unsigned version)
