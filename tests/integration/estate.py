@@ -95,6 +95,20 @@ def make_roles(server):
     return len(roles[:3])
 
 
+def fill_hsm(server):
+    """Every kind of key that members hold, with versions."""
+    for bits in (2048, 3072):
+        server.create(f"rsahsm-{bits}", "RSA-HSM", key_size=bits, tags={"bits": str(bits)})
+    for crv in ("P-256", "P-384", "P-521"):
+        for version in ("1", "2"):
+            server.create(f"echsm-{crv}", "EC-HSM", crv=crv, tags={"version": version})
+    for bits in (128, 256):
+        server.create(f"octhsm-{bits}", "oct-HSM", key_size=bits)
+    put(server, "/keys/imported", {"key": rsa_jwk()[1], "Hsm": True})
+    put(server, "/keys/echsm-P-256/rotationpolicy", ROTATE)
+    put(server, "/secrets/kept", {"value": "v"})
+
+
 def fill(server):
     make_keys(server)
     make_others(server)
