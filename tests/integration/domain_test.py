@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import random
-import select
 import subprocess
 import tempfile
 import time
@@ -278,7 +277,7 @@ class Members(Base):
                 path.unlink()
         done = subprocess.run([group.binary, "serve", "-c", str(group.config)], capture_output=True, text=True, timeout=30, check=False)
         self.assertIn("--await-domain", done.stderr)
-        self.await_group(group)
+        group.await_domain()
         self.expect(group.get("/keys"), 403, "Forbidden", "HsmNotActivated")
         self.domain(group, "upload", file, "--keys", self.who.keys("ab"))
         self.active(group)
@@ -286,13 +285,6 @@ class Members(Base):
             self.health(group, name, "up")
         self.assertNotIn('"mismatched"', group.log())
         group.create("again", "EC-HSM")
-
-    def await_group(self, group):
-        group.errors = open(group.folder / "stderr", "ab")
-        group.process = subprocess.Popen([group.binary, "serve", "-c", str(group.config), "--await-domain"], stdout=subprocess.PIPE,
-                                         stderr=group.errors, env=group.tokens.environment)
-        ready, _, _ = select.select([group.process.stdout], [], [], 30)
-        self.assertTrue(ready and b"ready" in group.process.stdout.readline(), group.log()[-2000:])
 
     def health(self, group, name, wanted):
         deadline = time.monotonic() + 40

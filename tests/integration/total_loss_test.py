@@ -2,7 +2,6 @@
 the operators' keys and a backup in a folder. The upload installs the domain on every token of the configuration, also on one
 that has the mark of another domain, and on one that comes later."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -11,7 +10,7 @@ import unittest
 from domain_test import Base
 from estate import Work, differences, fill_hsm, inventory
 from full_backup_test import run
-from hsm import PIN, Group, kill_process
+from hsm import PIN, Wide, kill_process
 
 LABELS = ("hsm-a", "hsm-b")
 
@@ -22,42 +21,6 @@ def token_tool(group, *words):
 
 def make_token(group, label):
     token_tool(group, "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "so-" + PIN)
-
-
-def mark_of(group, label):
-    """The security domain a token is marked with; None: with none."""
-    tool = ["pkcs11-tool", "--module", group.module, "--token-label", label, "--login", "--pin", PIN]
-    listed = subprocess.run([*tool, "--list-objects", "--type", "data"], check=True, capture_output=True, text=True, timeout=60,
-                            env=group.tokens.environment).stdout
-    if listed.count("keyward-domain") == 0:
-        return None
-    assert listed.count("keyward-domain") == 1, listed  # old marks go when a new one comes
-    out = group.folder / f"mark-{label}"
-    subprocess.run([*tool, "--read-object", "--type", "data", "--label", "keyward-domain", "--output-file", str(out)], check=True,
-                   capture_output=True, timeout=60, env=group.tokens.environment)
-    return out.read_text()
-
-
-class Wide(Group):
-    """A group that may back up into a folder, and that can be started without a domain."""
-
-    def _write_config(self):
-        super()._write_config()
-        self.store = self.folder / "backups"
-        self.store.mkdir(exist_ok=True)
-        self.config.write_text(self.config.read_text() + f"backup: {{ folders: [ {self.store} ] }}\n")
-
-    def start(self, wait=True, awaiting=False):
-        if not awaiting:
-            return super().start(wait)
-        binary, self.binary = self.binary, str(self.folder / "await")
-        with open(self.binary, "w", encoding="ascii") as script:
-            script.write(f'#!/bin/sh\nexec {binary} "$@" --await-domain\n')
-        os.chmod(self.binary, 0o700)
-        try:
-            return super().start(wait=False)
-        finally:
-            self.binary = binary
 
 
 class TotalLoss(Base):
@@ -85,11 +48,8 @@ class TotalLoss(Base):
         return {"sasTokenParameters": {"storageResourceUri": f"file://{group.store}"}, "folderToRestore": folder}
 
     def lose_everything(self, group):
-        """What an instance makes is gone; what a deployment brings (configuration, certificate, clients' tokens) is there."""
         self.assertEqual(group.stop(), 0, group.log()[-2000:])
-        for path in group.data.iterdir():
-            if path.name not in ("ca.pem", "tls.pem", "tls.key", "tokens.json"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        group.forget()
         shutil.rmtree(group.tokens.folder / "tokens")
         (group.tokens.folder / "tokens").mkdir()
 
@@ -99,30 +59,30 @@ class TotalLoss(Base):
         fill_hsm(group)
         before, work = inventory(group), Work(group)
         folder = self.back_up(group)
-        domain = mark_of(group, "hsm-a")
+        domain = group.mark_of("hsm-a")
         self.lose_everything(group)
 
         stranger = self.group()  # one of the new tokens has served another group
         stranger.start()
-        theirs = mark_of(stranger, "hsm-a")
+        theirs = stranger.mark_of("hsm-a")
         self.assertNotIn(theirs, (None, domain))
         self.assertEqual(stranger.stop(), 0)
         used = next(p for p in (stranger.tokens.folder / "tokens").iterdir()
                     if b"hsm-a" in (p / "token.object").read_bytes())
         shutil.copytree(used, group.tokens.folder / "tokens" / used.name)
 
-        group.start(awaiting=True)
+        group.await_domain()
         self.assertEqual(group.get("/keys").status, 403)
         self.domain(group, "upload", file, "--keys", self.who.keys("bc"))
         self.active(group)
         group.wait_serving(["hsm-a"])
-        self.assertEqual(mark_of(group, "hsm-a"), domain)
+        self.assertEqual(group.mark_of("hsm-a"), domain)
         self.assertFalse((group.data / "join-hsm-a.json").exists())
         self.assertTrue((group.data / "join-hsm-b.json").exists())  # its token is not there yet
         self.assertEqual(group.stop(), 0)  # a restart does not forget it
         make_token(group, "hsm-b")
         group.start()
-        self.assertEqual(mark_of(group, "hsm-b"), domain)
+        self.assertEqual(group.mark_of("hsm-b"), domain)
         self.assertFalse((group.data / "join-hsm-b.json").exists())
 
         self.expect(group.request("PUT", "/restore", self.terms(group, folder)), 403, "Forbidden")
@@ -144,7 +104,7 @@ class TotalLoss(Base):
         # by the quorum as well as by the command: the domain that is here is shown again
         self.domain(group, "upload", file, "--keys", self.who.keys("ab"))
         self.until(lambda: group.members()["hsm-a"]["health"] == "up", group.members)
-        self.assertEqual(mark_of(group, "hsm-a"), domain)
+        self.assertEqual(group.mark_of("hsm-a"), domain)
 
 
 if __name__ == "__main__":

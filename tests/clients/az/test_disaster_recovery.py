@@ -19,8 +19,8 @@ from az import Az, Server  # noqa: E402
 from azurite import ACCOUNT, KEY, Azurite, Identity  # noqa: E402
 from estate import Work, differences, fill, inventory  # noqa: E402
 from full_backup_test import run  # noqa: E402
+from hsm import Group  # noqa: E402
 
-DEPLOYED = ("ca.pem", "tls.pem", "tls.key", "token")  # what a deployment brings, not what an instance makes
 HSM = ("--hsm-name", "localhost")
 STORE = ("--storage-account-name", ACCOUNT, "--blob-container-name", "backups")
 
@@ -31,13 +31,21 @@ class DisasterRecovery(unittest.TestCase):
         cls.identity = Identity()
         os.environ["SSL_CERT_FILE"] = str(cls.identity.data / "ca.pem")  # storage that the gateway trusts
         cls.azurite = Azurite(cls.identity)
-        cls.source = Server("--await-domain").start()
+        cls.source = cls.group("old-a", "old-b")
+        cls.source.await_domain()
         cls.az = Az(cls.source, storage=f"localhost:{cls.azurite.port}")
         cls.az.login.storage[ACCOUNT] = KEY
         cls.servers = [cls.source]
         for i in range(3):
             subprocess.run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", cls.az.folder / f"cert_{i}.key", "-x509", "-days",
                             "365", "-subj", f"/CN=operator {i}", "-out", cls.az.folder / f"cert_{i}.cer"], check=True, capture_output=True)
+
+    @staticmethod
+    def group(*labels):
+        """A new instance with tokens of its own, without a security domain."""
+        made = Group(labels)
+        made.forget()
+        return made
 
     @classmethod
     def tearDownClass(cls):
@@ -60,17 +68,18 @@ class DisasterRecovery(unittest.TestCase):
                            "--expiry", end, "--account-key", skey, "-o", "tsv", json_out=False).strip()
 
     def successor(self):
-        """A new instance, empty, at the address of the one that is lost."""
-        lost = self.source
-        new = Server("--await-domain")
+        """A new instance, empty, with new tokens, at the address of the one that is lost."""
+        lost, new = self.source, self.group("new-a", "new-b")
         new.port = lost.port
-        new.data.mkdir(mode=0o700)
-        for name in DEPLOYED:
+        new._write_config()
+        for name in ("ca.pem", "tls.pem", "tls.key", "tokens.json"):  # clients need no change
             shutil.copy2(lost.data / name, new.data / name)
+        new.token = lost.token
         self.assertEqual(lost.stop(), 0, lost.log()[-3000:])
         shutil.rmtree(lost.data)
+        shutil.rmtree(lost.tokens.folder / "tokens")
         self.servers.append(new)
-        return new.start()
+        return new.await_domain()
 
     def refused(self, server, text, *arguments):
         """This command fails, for this reason, and changes nothing."""
@@ -139,6 +148,7 @@ class DisasterRecovery(unittest.TestCase):
         fill(source)
         self.kv("key", "create", *HSM, "--name", "made-by-az", "--kty", "RSA-HSM", "--size", "2048", "--tags", "a=b", "c=d")
         before, work = inventory(source), Work(source)
+        domain = source.mark_of("old-a")
         made = self.kv("backup", "start", *HSM, *STORE, "--storage-container-SAS-token", self.sas("crdw"))
         self.assertEqual(made["status"], "Succeeded")
         folder = made["folderUrl"].rsplit("/", 1)[1]
@@ -151,6 +161,8 @@ class DisasterRecovery(unittest.TestCase):
         self.kv("security-domain", "upload", *HSM, "--sd-exchange-key", inside / "hsm-SDE.cer", "--sd-file", inside / "hsm-SD.json",
                 "--sd-wrapping-keys", inside / "cert_0.key", inside / "cert_1.key")
         target.close()
+        target.wait_serving(["new-a", "new-b"])
+        self.assertEqual([target.mark_of(label) for label in ("new-a", "new-b")], [domain] * 2)
         self.assertEqual(target.get("/keys").json["value"], [])
         restore = ("restore", "start", *HSM, *STORE, "--storage-container-SAS-token", self.sas("rl"), "--backup-folder")
         self.refused(target, "not older than 30 minutes", *restore, folder)
@@ -164,6 +176,7 @@ class DisasterRecovery(unittest.TestCase):
         signatures, openings = work.check(target)
         print(f"\n    {len(before)} answers the same, {len(work.keys)} key versions: {signatures} signatures verified, "
               f"{openings} ciphertexts and wraps opened in {time.monotonic() - began:.1f} s", flush=True)
+        self.assertGreater(min(target.operations(name) for name in ("new-a", "new-b")), 20)
         self.assertGreater(signatures, 90)
         self.assertGreater(openings, 120)
 
