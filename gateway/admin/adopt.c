@@ -54,8 +54,7 @@ static void refuse(struct adoption *adoption, int http, json_t *why)
     end(adoption);
 }
 
-/* --- the record --------------------------------------------------------------------------------
- */
+/* --- the record --- */
 
 static json_t *names_json(const struct adoption *adoption, enum pool_agreement_result result)
 {
@@ -126,8 +125,7 @@ static void store(struct adoption *adoption)
                     adoption);
 }
 
-/* --- the trial ---------------------------------------------------------------------------------
- */
+/* --- the trial --- */
 
 static const char *reason_of(kw_status status)
 {
@@ -212,8 +210,7 @@ static kw_status try_key(struct adoption *adoption)
     return KW_OK;
 }
 
-/* --- which key ---------------------------------------------------------------------------------
- */
+/* --- which key --- */
 
 static bool is_meant(const struct adoption *adoption, const struct gw_token_key *key)
 {
@@ -318,8 +315,7 @@ static void on_scanned(struct gw_key_scan *scan)
     free(keys);
 }
 
-/* --- the request -------------------------------------------------------------------------------
- */
+/* --- the request --- */
 
 static int hex_value(uint8_t c)
 {

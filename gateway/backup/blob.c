@@ -50,8 +50,7 @@ struct exchange {
     char md5[MD5_TEXT], etag[128], code[64];
 };
 
-/* --- one request -------------------------------------------------------------------------------
- */
+/* --- one request --- */
 
 static size_t on_read(char *out, size_t size, size_t count, void *ctx)
 {
@@ -263,8 +262,7 @@ static kw_status ask(struct exchange *x, bool (*good)(const struct exchange *x),
     return status;
 }
 
-/* --- blocks ------------------------------------------------------------------------------------
- */
+/* --- blocks --- */
 
 static bool md5_text(char out[MD5_TEXT], const uint8_t *data, size_t len)
 {
@@ -356,8 +354,7 @@ static kw_status blob_put(struct backup_place *base, const char *folder, const c
     return send_list(place, folder, name, count, error);
 }
 
-/* --- ranges ------------------------------------------------------------------------------------
- */
+/* --- ranges --- */
 
 static bool range_good(const struct exchange *x)
 {
@@ -432,8 +429,7 @@ static kw_status blob_get(struct backup_place *base, const char *folder, const c
     return KW_OK;
 }
 
-/* --- the place ---------------------------------------------------------------------------------
- */
+/* --- the place --- */
 
 static kw_status blob_probe(struct backup_place *base, bool writes, char *error)
 {

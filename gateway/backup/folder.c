@@ -27,8 +27,7 @@ static kw_status fail(char *error, kw_status status, const char *what, const cha
     return status;
 }
 
-/* --- which folder ------------------------------------------------------------------------------
- */
+/* --- which folder --- */
 
 static int hex_value(char c)
 {
@@ -103,8 +102,7 @@ static kw_status open_folder(int *dir, const struct backup_rules *rules, const c
     return *dir >= 0 ? KW_OK : fail(error, KW_E_IO, "the folder cannot be opened", path);
 }
 
-/* --- files -------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 static kw_status write_all(int fd, const uint8_t *data, size_t len, uint64_t at)
 {

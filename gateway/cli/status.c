@@ -227,8 +227,7 @@ static int act(const struct place_options *options, const char *word, const char
     return 0;
 }
 
-/* --- add and remove ---------------------------------------------------------------------------
- */
+/* --- add and remove --- */
 
 /* The state of the member of this name; empty: there is none. `settled`: it serves, or waits for an
  * operator. */

@@ -20,7 +20,7 @@ kw_status gw_domain_x5t(char out[GW_DOMAIN_X5T_LEN + 1], const X509 *cert)
     return KW_OK;
 }
 
-/* --- making ----------------------------------------------------------------------------------- */
+/* --- making --- */
 
 static kw_status check_certs(X509 *const *certs, size_t count, unsigned required, char *error,
                              size_t error_len)
@@ -120,7 +120,7 @@ kw_status gw_domain_file_make(char **out, const struct kc_domain *domain, X509 *
     return status == KW_OK ? KW_E_NOMEM : status;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static bool read_shares(struct gw_domain_file *file, const json_t *list)
 {

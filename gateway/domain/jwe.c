@@ -17,7 +17,7 @@
 
 static const char *const names[PARTS] = {"protected", "encrypted_key", "iv", "ciphertext", "tag"};
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static char *compact(const json_t *jwe)
 {
@@ -100,7 +100,7 @@ kw_status gw_jwe_seal_rsa(char **out, EVP_PKEY *public_key, const char *kid, str
     return status;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static bool same(const json_t *object, const char *name, const char *wanted)
 {

@@ -81,7 +81,7 @@ static int http_of(kw_status status)
     }
 }
 
-/* --- download --------------------------------------------------------------------------------- */
+/* --- download --- */
 
 static kw_status download(struct gw_app *app, X509 *const *certs, size_t count, unsigned required,
                           struct gw_recovery_answer *out)
@@ -130,7 +130,7 @@ void gw_recovery_download(struct gw_app *app, X509 *const *certs, size_t count, 
              out->restart ? "true" : "false", NULL);
 }
 
-/* --- upload ----------------------------------------------------------------------------------- */
+/* --- upload --- */
 
 void gw_recovery_transfer_key(struct gw_app *app, struct gw_recovery_answer *out)
 {

@@ -12,7 +12,7 @@
 
 #define DATA_MAX 16
 
-/* --- entries of the data ---------------------------------------------------------------------- */
+/* --- entries of the data --- */
 
 bool gw_domain_data_ok(const json_t *data)
 {
@@ -70,7 +70,7 @@ kw_status gw_domain_open_datum(struct kw_secret *out, const json_t *datum, struc
     return status;
 }
 
-/* --- the operators' side ---------------------------------------------------------------------- */
+/* --- the operators' side --- */
 
 struct opened {
     struct kw_secret share[GW_DOMAIN_CERTS_MAX];
@@ -201,7 +201,7 @@ kw_status gw_domain_transfer_make(char **out, const struct gw_domain_file *file,
     return status;
 }
 
-/* --- the instance's side ---------------------------------------------------------------------- */
+/* --- the instance's side --- */
 
 /* Every entry must open; one of them is the domain. */
 static kw_status domain_of(struct kc_domain **out, const json_t *data, struct kw_span master)

@@ -83,8 +83,7 @@ static void h1_destroy(void *proto)
     free(h1);
 }
 
-/* --- faults ------------------------------------------------------------------------------------
- */
+/* --- faults --- */
 
 static struct gw_request *new_request(struct h1 *h1)
 {
@@ -108,8 +107,7 @@ static void fail(struct h1 *h1, struct gw_h1_fault fault)
         gw_request_fault(h1->req, fault.status, fault.why);
 }
 
-/* --- the head ----------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 /* What the parser's callbacks gather. */
 struct gather {
@@ -284,8 +282,7 @@ static size_t take_head(struct h1 *h1, const uint8_t *data, size_t len)
     return skip + size;
 }
 
-/* --- the body ----------------------------------------------------------------------------------
- */
+/* --- the body --- */
 
 static void body_piece(struct h1 *h1, struct kw_span piece)
 {
@@ -347,8 +344,7 @@ static size_t take_body(struct h1 *h1, const uint8_t *data, size_t len)
     return used;
 }
 
-/* --- input -------------------------------------------------------------------------------------
- */
+/* --- input --- */
 
 static bool answered(const struct h1 *h1)
 {
@@ -442,8 +438,7 @@ static bool h1_end_of_input(void *proto)
     return h1->req && (h1->input == IN_DONE || h1->replied);
 }
 
-/* --- output ------------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 /* The answer is out and the request is in: on to the next. */
 static void next_request(struct h1 *h1)
@@ -518,8 +513,7 @@ static bool h1_finished(const void *proto)
     return ((const struct h1 *)proto)->over;
 }
 
-/* --- from the request --------------------------------------------------------------------------
- */
+/* --- from the request --- */
 
 static void h1_send(struct gw_request *req)
 {
@@ -546,8 +540,7 @@ static void h1_pause(struct gw_request *req, bool pause)
 
 static const struct gw_transport h1_transport = {.send = h1_send, .pause_body = h1_pause};
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static void h1_drain(void *proto)
 {

@@ -165,8 +165,7 @@ uint64_t gw_metrics_requests(const struct gw_metrics *metrics)
     return sum;
 }
 
-/* --- rendering ----------------------------------------------------------------------------------
- */
+/* --- rendering --- */
 
 static uint64_t sum_requests(const struct gw_metrics *metrics, size_t cell)
 {

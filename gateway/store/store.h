@@ -130,8 +130,7 @@ void store_recover(struct store *store, struct gw_loop *loop, const struct store
 void store_purge(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                  store_done_fn *done, void *ctx);
 
-/* --- many changes as one -----------------------------------------------------------------------
- */
+/* --- many changes as one --- */
 
 enum store_change_op {
     STORE_CHANGE_PUT, /* as store_put */
@@ -177,8 +176,7 @@ struct store_change {
 void store_apply(struct store *store, struct gw_loop *loop, const struct store_change *changes,
                  size_t count, store_done_fn *done, void *ctx);
 
-/* --- what is due -------------------------------------------------------------------------------
- */
+/* --- what is due --- */
 
 enum store_due_what {
     STORE_DUE_PURGE, /* deleted objects whose purge_at has passed */
@@ -191,8 +189,7 @@ void store_due(struct store *store, struct gw_loop *loop, enum store_kind kind,
                enum store_due_what what, int64_t now, unsigned limit, store_done_fn *done,
                void *ctx);
 
-/* --- many rows at one moment -------------------------------------------------------------------
- */
+/* --- many rows at one moment --- */
 
 #define STORE_REFS_MAX 8
 

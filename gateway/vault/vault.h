@@ -74,8 +74,7 @@ void vault_job_note(struct vault_job *job);
 /** Forgets what the cache has of it. */
 void vault_job_drop(const struct vault_job *job);
 
-/* --- calls of every kind; what they answer is said in keys.h ------------------------------------
- */
+/* --- calls of every kind; what they answer is said in keys.h --- */
 
 void vault_object_get(const struct vault_call *call);
 void vault_object_get_deleted(const struct vault_call *call);
@@ -122,8 +121,7 @@ void vault_object_update(const struct vault_call *call, const struct vault_chang
  *  is that of its attributes. A job of vault_job_create whose structure may be larger. */
 void vault_job_put(struct vault_job *job, struct vault_object *object);
 
-/* --- keys ---------------------------------------------------------------------------------------
- */
+/* --- keys --- */
 
 /** Opens a row into a key; with `usable` also its pool half. */
 KW_MUST_CHECK kw_status vault_row_open(struct vault *vault, const char *vault_name,

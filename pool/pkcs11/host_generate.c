@@ -89,8 +89,7 @@ static CK_RV make_secret_key(struct pool_host_call *call, CK_OBJECT_HANDLE *out)
                                           sizeof(attributes) / sizeof(attributes[0]), out);
 }
 
-/* --- the public half ----------------------------------------------------------------------------
- */
+/* --- the public half --- */
 
 size_t pool_host_strip_zeros(uint8_t *number, size_t len)
 {
@@ -149,8 +148,7 @@ static CK_RV read_ec(struct pool_host_call *call, CK_OBJECT_HANDLE public)
                : CKR_DEVICE_ERROR;
 }
 
-/* --- the blob -----------------------------------------------------------------------------------
- */
+/* --- the blob --- */
 
 static CK_RV wrap_key(struct pool_host_call *call, CK_OBJECT_HANDLE key)
 {
@@ -171,8 +169,7 @@ static CK_RV wrap_key(struct pool_host_call *call, CK_OBJECT_HANDLE key)
     return CKR_OK;
 }
 
-/* --- the proof ----------------------------------------------------------------------------------
- */
+/* --- the proof --- */
 
 static EVP_PKEY *public_key(const struct kc_public *pub)
 {

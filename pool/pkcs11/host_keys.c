@@ -57,8 +57,7 @@ void pool_host_keys_destroy(struct pool_host_keys *keys)
     free(keys);
 }
 
-/* --- under the cache's lock ---------------------------------------------------------------------
- */
+/* --- under the cache's lock --- */
 
 static struct pool_host_key **bucket_of(struct pool_host_keys *keys, const uint8_t *id)
 {
@@ -129,8 +128,7 @@ static void add(struct pool_host_keys *keys, struct pool_host_key *key)
     keys->count++;
 }
 
-/* --- the cache ----------------------------------------------------------------------------------
- */
+/* --- the cache --- */
 
 static void discard(struct pool_host *host, struct pool_host_key *key)
 {

@@ -20,8 +20,7 @@ static const struct pool_config *config_of(const struct pool_p11 *p11)
     return pool_config(p11->member->pool);
 }
 
-/* --- the guarded login --------------------------------------------------------------------------
- */
+/* --- the guarded login --- */
 
 static void note_pin_file(struct pool_p11 *p11)
 {
@@ -88,8 +87,7 @@ static void set_attempts(struct pool_p11 *p11, uint64_t flags)
     pthread_mutex_unlock(&p11->lock);
 }
 
-/* --- who the token is ---------------------------------------------------------------------------
- */
+/* --- who the token is --- */
 
 void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
 {

@@ -89,8 +89,7 @@ static void on_restored(void *ctx, const struct vault_restored *what)
     on_key(ctx, what->status, NULL);
 }
 
-/* --- objects -----------------------------------------------------------------------------------
- */
+/* --- objects --- */
 
 static const enum store_kind of_certificate[] = {STORE_CERTIFICATE, STORE_KEY, STORE_SECRET};
 

@@ -96,8 +96,7 @@ void gw_cert_write_policy(struct gw_out *out, struct gw_request *req, const json
     write_policy(out, req, name_of(req), policy);
 }
 
-/* --- operations --------------------------------------------------------------------------------
- */
+/* --- operations --- */
 
 static const char *details(const json_t *policy)
 {
@@ -146,8 +145,7 @@ void gw_cert_write_operation(struct gw_out *out, struct gw_request *req, const j
     gw_out_text(out, "}");
 }
 
-/* --- certificates ------------------------------------------------------------------------------
- */
+/* --- certificates --- */
 
 static void write_x5t(struct gw_out *out, const struct vault_cert *cert)
 {
@@ -223,8 +221,7 @@ void gw_cert_write_bundle(struct gw_out *out, struct gw_request *req,
     gw_out_text(out, "}");
 }
 
-/* --- pages -------------------------------------------------------------------------------------
- */
+/* --- pages --- */
 
 static void write_item_cert(struct gw_out *out, const struct gw_page *page,
                             const struct vault_cert *cert)

@@ -43,8 +43,7 @@ void gw_certs_update(struct gw_request *req)
     json_decref(root);
 }
 
-/* --- the policy --------------------------------------------------------------------------------
- */
+/* --- the policy --- */
 
 static void reply_policy(void *ctx, const struct vault_cert_answer *answer)
 {
@@ -81,8 +80,7 @@ void gw_certs_policy_update(struct gw_request *req)
     json_decref(root);
 }
 
-/* --- pages -------------------------------------------------------------------------------------
- */
+/* --- pages --- */
 
 static void page_done(void *ctx, kw_status status, struct vault_object *const *objects,
                       size_t count, bool more)

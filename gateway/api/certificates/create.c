@@ -9,8 +9,7 @@
 #include "gateway/api/json/read.h"
 #include "gateway/api/reply.h"
 
-/* --- create ------------------------------------------------------------------------------------
- */
+/* --- create --- */
 
 /* Where to ask, and when: what signs itself is there with the next request, what somebody signs
  * takes longer. */
@@ -63,8 +62,7 @@ void gw_certs_create(struct gw_request *req)
     json_decref(root);
 }
 
-/* --- import ------------------------------------------------------------------------------------
- */
+/* --- import --- */
 
 /* In the request's arena, of which it holds a reference; the body's JSON stays until the end. */
 struct import {

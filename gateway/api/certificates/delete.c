@@ -104,8 +104,7 @@ void gw_certs_purge(struct gw_request *req)
     vault_cert_purge(&call);
 }
 
-/* --- backup ------------------------------------------------------------------------------------
- */
+/* --- backup --- */
 
 void gw_certs_backup(struct gw_request *req)
 {

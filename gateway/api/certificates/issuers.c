@@ -78,8 +78,7 @@ static bool copy_people(json_t *to, const json_t *from, const char *list,
     return true;
 }
 
-/* --- issuers -----------------------------------------------------------------------------------
- */
+/* --- issuers --- */
 
 /** What the body says, and nothing else; NULL with the fault filled. */
 static json_t *read_issuer(const json_t *root, bool whole, struct gw_fault *fault)
@@ -277,8 +276,7 @@ void gw_issuers_list(struct gw_request *req)
                           issuers_done, page);
 }
 
-/* --- contacts ----------------------------------------------------------------------------------
- */
+/* --- contacts --- */
 
 #define CONTACTS "contacts" /* the name of the one document */
 

@@ -54,8 +54,7 @@ void gw_certs_pending_delete(struct gw_request *req)
     vault_cert_forget(&call);
 }
 
-/* --- merge -------------------------------------------------------------------------------------
- */
+/* --- merge --- */
 
 static void on_merged(void *ctx, const struct vault_cert_answer *answer)
 {

@@ -84,7 +84,7 @@ static bool gone(const struct batch *batch)
     return batch->req->detached || batch->req->replied;
 }
 
-/* --- memory ---------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 static void wipe_free(void *data)
 {
@@ -118,7 +118,7 @@ static void stop(struct batch *batch)
     batch->stopped = true;
 }
 
-/* --- results --------------------------------------------------------------------------------- */
+/* --- results --- */
 
 static void write_result(struct batch *batch, const struct slot *slot)
 {
@@ -163,8 +163,7 @@ static void slot_end(struct slot *slot, kw_status status)
     }
 }
 
-/* --- on the way to the pool and back -----------------------------------------------------------
- */
+/* --- on the way to the pool and back --- */
 
 static void stall(struct slot *slot)
 {
@@ -254,8 +253,7 @@ static void look_up(struct slot *slot)
                   slot);
 }
 
-/* --- reading an element ------------------------------------------------------------------------
- */
+/* --- reading an element --- */
 
 static const char *action_of(enum kw_kind kind)
 {
@@ -380,8 +378,7 @@ static bool begin_op(struct batch *batch, struct kw_span element)
     return true;
 }
 
-/* --- the flow ----------------------------------------------------------------------------------
- */
+/* --- the flow --- */
 
 static void submit_stalled(struct batch *batch)
 {

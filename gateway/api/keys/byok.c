@@ -42,8 +42,7 @@ static void end_bad(struct byok *byok, const char *text)
     end(byok, &fault);
 }
 
-/* --- the file ----------------------------------------------------------------------------------
- */
+/* --- the file --- */
 
 /** "https://HOST/keys/NAME/VERSION": the host is what the client calls this vault. */
 static bool read_kid(struct byok *byok, struct kw_span kid, struct gw_fault *fault)
@@ -139,8 +138,7 @@ static bool read_request(struct byok *byok, const json_t *root, const json_t *jw
     return true;
 }
 
-/* --- unwrapping --------------------------------------------------------------------------------
- */
+/* --- unwrapping --- */
 
 static kw_status parse_target(struct byok *byok, struct kw_span plain)
 {

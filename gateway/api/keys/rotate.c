@@ -22,8 +22,7 @@ void gw_keys_rotate(struct gw_request *req)
     gw_unless_managed(req, false, rotate_it);
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void write_action(struct gw_out *out, const char **comma, const char *trigger,
                          const char *duration, const char *type)
@@ -90,8 +89,7 @@ void gw_keys_get_policy(struct gw_request *req)
     vault_rotation_get(site->vault, req->loop, site->name, req->params[0], reply_policy, req);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /** `present` is whether the member is there; what is there must be a duration. */
 static bool read_duration(const json_t *holder, const char *name, struct vault_duration *out,

@@ -5,8 +5,7 @@
 #define TAG_CHARS 256
 #define TIME_MAX  253402300799 /* 9999-12-31T23:59:59Z */
 
-/* --- bodies ------------------------------------------------------------------------------------
- */
+/* --- bodies --- */
 
 size_t gw_utf8_chars(const char *text, size_t len)
 {
@@ -80,8 +79,7 @@ struct vault_attributes gw_change_attributes(const struct vault_change *change)
         .enabled = change->enabled, .nbf = change->nbf, .exp = change->exp};
 }
 
-/* --- paths -------------------------------------------------------------------------------------
- */
+/* --- paths --- */
 
 struct kw_span gw_object_subject(const struct gw_request *req)
 {

@@ -11,8 +11,7 @@
 #include "gateway/api/reply.h"
 #include "gateway/app.h"
 
-/* --- how a job looks ---------------------------------------------------------------------------
- */
+/* --- how a job looks --- */
 
 static void write_conflicts(struct gw_out *out, const struct vault_transfer_info *info)
 {
@@ -80,8 +79,7 @@ static void reply(struct gw_request *req, int http, kw_status status,
         reply_fault(req, status);
 }
 
-/* --- jobs --------------------------------------------------------------------------------------
- */
+/* --- jobs --- */
 
 static struct vault_transfers *transfers_of(const struct gw_request *req)
 {
@@ -110,8 +108,7 @@ void gw_transfer_get(struct gw_request *req)
     reply(req, 200, status, &info);
 }
 
-/* --- what touches files, aside -----------------------------------------------------------------
- */
+/* --- what touches files, aside --- */
 
 /* In the request's arena; the request is held while the file is worked on. */
 struct piece {

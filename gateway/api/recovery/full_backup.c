@@ -15,8 +15,7 @@
 #include "gateway/app.h"
 #include "gateway/vault/archive/full.h"
 
-/* --- how a job looks ---------------------------------------------------------------------------
- */
+/* --- how a job looks --- */
 
 static bool is_backup(enum vault_transfer_kind kind)
 {
@@ -92,8 +91,7 @@ static void reply_job(struct gw_request *req, const struct vault_transfer_info *
     gw_reply_json(req, 202, &out);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------
- */
+/* --- beginning --- */
 
 /* The request is held while it is begun. */
 struct beginning {
@@ -298,8 +296,7 @@ void gw_prerestore_start(struct gw_request *req)
     start(req, VAULT_PRERESTORE);
 }
 
-/* --- polling -----------------------------------------------------------------------------------
- */
+/* --- polling --- */
 
 static void pending(struct gw_request *req, bool backup)
 {

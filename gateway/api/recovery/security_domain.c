@@ -40,7 +40,7 @@ static void work_free(struct work *work)
     free(work);
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static bool poll_at(struct gw_request *req, const char *path)
 {
@@ -166,7 +166,7 @@ static void refuse(struct work *work, const struct gw_fault *fault)
     work_free(work);
 }
 
-/* --- download --------------------------------------------------------------------------------- */
+/* --- download --- */
 
 /* The key is the certificate's; `n`, where it is there, must be the same. */
 static bool key_agrees(const json_t *jwk, X509 *cert, struct gw_arena *arena,
@@ -253,7 +253,7 @@ void gw_domain_download_pending(struct gw_request *req)
     write_status(req, 200, false);
 }
 
-/* --- upload ----------------------------------------------------------------------------------- */
+/* --- upload --- */
 
 static void run_transfer_key(void *ctx)
 {

@@ -18,8 +18,7 @@ static bool read_content_type(const json_t *root, struct kw_span *out, struct gw
     return true;
 }
 
-/* --- set ---------------------------------------------------------------------------------------
- */
+/* --- set --- */
 
 static bool read_set(const json_t *root, struct gw_arena *arena,
                      struct vault_secret_request *request, struct gw_fault *fault)
@@ -62,8 +61,7 @@ void gw_secrets_set(struct gw_request *req)
     gw_unless_managed(req, false, set_it);
 }
 
-/* --- get ---------------------------------------------------------------------------------------
- */
+/* --- get --- */
 
 /* May it be given out now, in the form that is asked for? A certificate's secret is given out as
  * its policy says; other secrets have one form only, and the parameter says nothing of them. */
@@ -105,8 +103,7 @@ void gw_secrets_get(struct gw_request *req)
     vault_secret_get(site->vault, req->loop, site->name, req->params[0], version, reply_get, req);
 }
 
-/* --- update ------------------------------------------------------------------------------------
- */
+/* --- update --- */
 
 static void change_it(struct gw_request *req)
 {
@@ -132,8 +129,7 @@ void gw_secrets_update(struct gw_request *req)
     gw_unless_managed(req, false, change_it);
 }
 
-/* --- lists -------------------------------------------------------------------------------------
- */
+/* --- lists --- */
 
 static void write_item(struct gw_out *out, const struct gw_page *page,
                        const struct vault_object *object)

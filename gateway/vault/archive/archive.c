@@ -83,8 +83,7 @@ static kw_status digest_add(struct stream *s, const void *data, size_t len)
     return EVP_DigestUpdate(s->digest, data, len) == 1 ? KW_OK : KW_E_INTERNAL;
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 struct archive_writer {
     struct stream s;
@@ -220,8 +219,7 @@ void archive_writer_destroy(struct archive_writer *w)
     free(w);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 struct archive_reader {
     struct stream s;

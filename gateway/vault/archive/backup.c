@@ -37,8 +37,7 @@ void backup_check_bytes(const struct kc_domain *domain, uint8_t out[KC_DOMAIN_CH
     }
 }
 
-/* --- making one --------------------------------------------------------------------------------
- */
+/* --- making one --- */
 
 struct making {
     struct vault *vault;

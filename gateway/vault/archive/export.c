@@ -21,8 +21,7 @@
 #define UPLOAD_MAX  (UINT64_C(1) << 40)
 #define REST_MAX_NS KW_S(2)
 
-/* --- what the work uses ------------------------------------------------------------------------
- */
+/* --- what the work uses --- */
 
 kw_status transfer_go_on(const struct transfer *t)
 {
@@ -71,8 +70,7 @@ kw_status transfer_fail(struct transfer *t, kw_status status, const char *format
     return status;
 }
 
-/* --- jobs --------------------------------------------------------------------------------------
- */
+/* --- jobs --- */
 
 /* Under the lock. */
 static void unref(struct transfer *t)
@@ -157,8 +155,7 @@ static kw_status add_job(struct vault_transfers *all, enum vault_transfer_kind k
     return KW_OK;
 }
 
-/* --- the thread --------------------------------------------------------------------------------
- */
+/* --- the thread --- */
 
 static void finish(struct transfer *t, kw_status status)
 {
@@ -299,8 +296,7 @@ kw_status vault_transfer_drop(struct vault_transfers *all, const char *vault_nam
     return t ? KW_OK : KW_E_NOT_FOUND;
 }
 
-/* --- the file ----------------------------------------------------------------------------------
- */
+/* --- the file --- */
 
 /** Takes a reference for work without the lock. */
 static struct transfer *hold(struct vault_transfers *all, const char *vault_name, const char *id,
@@ -387,8 +383,7 @@ kw_status vault_import_write(struct vault_transfers *all, const char *vault_name
     return status;
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static bool is_spool(const char *name)
 {

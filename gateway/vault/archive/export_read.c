@@ -43,8 +43,7 @@ struct importing {
     size_t change_count, change_bytes;
 };
 
-/* --- reading the file --------------------------------------------------------------------------
- */
+/* --- reading the file --- */
 
 static kw_status give(void *ctx, uint8_t *out, size_t len, size_t *got)
 {
@@ -166,8 +165,7 @@ static kw_status read_records(struct importing *m,
     return status == KW_E_NOT_FOUND ? KW_OK : status;
 }
 
-/* --- the first pass: is it whole, are the names free? -------------------------------------------
- */
+/* --- the first pass: is it whole, are the names free? --- */
 
 /** The next row that the vault has, or its end. */
 static kw_status their_next(struct importing *m)
@@ -240,8 +238,7 @@ static kw_status check_all(struct importing *m)
                          (unsigned long long)t->info.conflict_count);
 }
 
-/* --- the second pass ---------------------------------------------------------------------------
- */
+/* --- the second pass --- */
 
 static void drop_changes(struct importing *m)
 {

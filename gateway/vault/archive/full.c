@@ -17,8 +17,7 @@
 
 #define ARCHIVE_MAX (UINT64_C(1) << 40)
 
-/* --- before the job ----------------------------------------------------------------------------
- */
+/* --- before the job --- */
 
 void vault_full_rules(struct vault_transfers *all, const struct backup_rules *rules)
 {
@@ -87,8 +86,7 @@ kw_status vault_full_start(struct vault_transfers *all, struct gw_loop *loop,
     return transfer_begin(all, loop, vault_name, kind, copy, info);
 }
 
-/* --- the job -----------------------------------------------------------------------------------
- */
+/* --- the job --- */
 
 static kw_status go_on(void *ctx)
 {

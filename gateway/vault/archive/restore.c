@@ -45,8 +45,7 @@ static void restoring_fail(struct restoring *r, kw_status status)
     restoring_end(r, &(struct vault_restored){.status = status});
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static bool take(struct restoring *r, struct kw_span *out, size_t len)
 {
@@ -149,8 +148,7 @@ static kw_status read_entry(struct restoring *r)
     return KW_OK;
 }
 
-/* --- storing -----------------------------------------------------------------------------------
- */
+/* --- storing --- */
 
 static void on_applied(void *ctx, struct store_result *result)
 {

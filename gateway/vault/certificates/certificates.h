@@ -61,8 +61,7 @@ struct vault_cert_call {
     void *ctx;
 };
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /** The certificate, its policy and its operation, each where it is there. KW_E_NOT_FOUND: without a
  *  version, when there is neither certificate nor operation; with one, when no certificate has it.
@@ -83,8 +82,7 @@ void vault_cert_versions(struct vault *vault, struct gw_loop *loop, const char *
 void vault_issuer_list(struct vault *vault, struct gw_loop *loop, const char *vault_name,
                        const char *after, unsigned limit, vault_cert_page_fn *done, void *ctx);
 
-/* --- making ------------------------------------------------------------------------------------
- */
+/* --- making --- */
 
 /** Begins a version: makes the key and the request, stores the operation, answers; with the issuer
  *  "Self" the certificate follows without another call. `policy` is the body's; what it does not
@@ -121,8 +119,7 @@ typedef void vault_cert_due_fn(void *ctx, kw_status status, unsigned renewed);
 void vault_cert_due(struct vault *vault, struct gw_loop *loop, int64_t now, vault_cert_due_fn *done,
                     void *ctx);
 
-/* --- changing ----------------------------------------------------------------------------------
- */
+/* --- changing --- */
 
 /** Changes attributes and tags of a version, of its key and its secret alike, and the policy.
  *  `policy` NULL: stays. A name that has only an operation can change its policy. */

@@ -42,8 +42,7 @@ static void clear(struct cert_job *job)
     cert_keying_clear(&c->keying);
 }
 
-/* --- storing -----------------------------------------------------------------------------------
- */
+/* --- storing --- */
 
 /** A self-signed version needs nobody else: on with it, whether the client waits or not. */
 static void go_on(const struct creation *c)
@@ -165,8 +164,7 @@ static void on_key(struct cert_keying *keying, kw_status status)
     cert_sign(signing, &c->job);
 }
 
-/* --- the key -----------------------------------------------------------------------------------
- */
+/* --- the key --- */
 
 static void on_key_before(void *ctx, struct store_result *result)
 {
@@ -195,8 +193,7 @@ static void make_key(struct creation *c)
     store_get(job->vault->store, job->loop, &ref, on_key_before, c);
 }
 
-/* --- may it begin? -----------------------------------------------------------------------------
- */
+/* --- may it begin? --- */
 
 /* A first version takes the name in three kinds: nothing may stand there, live or deleted. The
  * transaction that issues asks the same; asked here, nobody waits for a key in vain. */

@@ -63,8 +63,7 @@ bool vault_doc_take_bytes(const json_t *value, size_t max, uint8_t **out, size_t
     return true;
 }
 
-/* --- as objects of pages -----------------------------------------------------------------------
- */
+/* --- as objects of pages --- */
 
 static kw_status open_row(const struct vault_kind *kind, struct vault *vault,
                           const char *vault_name, const struct store_row *row,
@@ -124,8 +123,7 @@ const struct vault_kind vault_issuer_kind = {.store = STORE_ISSUER,
                                              .clear = clear,
                                              .answer_page = answer_page};
 
-/* --- one document ------------------------------------------------------------------------------
- */
+/* --- one document --- */
 
 struct work {
     struct vault_doc_call call; /* its strings are the copies below */

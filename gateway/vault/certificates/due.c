@@ -64,8 +64,7 @@ static struct vault_cert_call call_of(struct sweep *sweep, const char *vault_nam
                                     .ctx = sweep};
 }
 
-/* --- renewal -----------------------------------------------------------------------------------
- */
+/* --- renewal --- */
 
 struct look {
     struct cert_job job;
@@ -125,8 +124,7 @@ static void look_at(struct sweep *sweep, const struct store_row *row)
     cert_job_load(&look->job, on_loaded);
 }
 
-/* --- the sweep ---------------------------------------------------------------------------------
- */
+/* --- the sweep --- */
 
 static void next_row(struct sweep *sweep)
 {

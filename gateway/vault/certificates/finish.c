@@ -36,8 +36,7 @@ static void clear(struct cert_job *job)
         gw_loop_unhold(job->loop);
 }
 
-/* --- failing -----------------------------------------------------------------------------------
- */
+/* --- failing --- */
 
 static void on_failed(void *ctx, struct store_result *result)
 {
@@ -93,8 +92,7 @@ static void fail(struct ending *e, kw_status status)
     free(record);
 }
 
-/* --- issuing -----------------------------------------------------------------------------------
- */
+/* --- issuing --- */
 
 static void on_issued(struct cert_issue *issue, kw_status status)
 {
@@ -188,8 +186,7 @@ void vault_cert_finish(const struct vault_cert_call *call)
     cert_job_load(&e->job, sign_itself);
 }
 
-/* --- merging -----------------------------------------------------------------------------------
- */
+/* --- merging --- */
 
 /** The leaf to the front: the one certificate of the operation's key. */
 static kw_status find_leaf(struct ending *e)
@@ -270,8 +267,7 @@ void vault_cert_merge(const struct vault_cert_call *call, const struct gw_x509_b
         cert_job_load(&e->job, merge_loaded);
 }
 
-/* --- cancelling, forgetting --------------------------------------------------------------------
- */
+/* --- cancelling, forgetting --- */
 
 struct change {
     struct cert_job job;

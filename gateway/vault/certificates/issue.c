@@ -40,8 +40,7 @@ void cert_issue_clear(struct cert_issue *issue)
     kw_secret_clear(&issue->value);
 }
 
-/* --- the value of the secret -------------------------------------------------------------------
- */
+/* --- the value of the secret --- */
 
 static kw_status in_base64(struct kw_secret *value)
 {
@@ -82,8 +81,7 @@ static void on_thread(void *ctx)
     issue->built = build_value(issue);
 }
 
-/* --- the objects -------------------------------------------------------------------------------
- */
+/* --- the objects --- */
 
 static kw_status make_cert(struct cert_issue *issue)
 {
@@ -138,8 +136,7 @@ static kw_status make_others(struct cert_issue *issue)
     return status;
 }
 
-/* --- the transaction ---------------------------------------------------------------------------
- */
+/* --- the transaction --- */
 
 static struct store_change *add_change(struct cert_issue *issue, enum store_kind kind,
                                        const char *version, uint8_t *record, size_t len)

@@ -83,8 +83,7 @@ struct store_ref cert_ref(const struct cert_job *job, enum store_kind kind, cons
         .vault = job->vault_name, .kind = kind, .name = job->name, .version = version};
 }
 
-/* --- loading -----------------------------------------------------------------------------------
- */
+/* --- loading --- */
 
 static const enum store_kind load_order[] = {STORE_CERTIFICATE, STORE_CERTIFICATE_POLICY,
                                              STORE_PENDING};
@@ -140,8 +139,7 @@ void cert_job_load(struct cert_job *job, void (*next)(struct cert_job *job))
     load_step(job);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void on_loaded(struct cert_job *job)
 {
@@ -165,8 +163,7 @@ void vault_cert_get_deleted(const struct vault_cert_call *call)
     cert_job_load(job, on_loaded);
 }
 
-/* --- small helpers -----------------------------------------------------------------------------
- */
+/* --- small helpers --- */
 
 bool cert_in_progress(const json_t *pending)
 {

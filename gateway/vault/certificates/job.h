@@ -13,8 +13,7 @@
 /** The callback of vault_cert_kind. */
 typedef void vault_cert_object_fn(void *ctx, kw_status status, struct vault_object *object);
 
-/* --- the job -----------------------------------------------------------------------------------
- */
+/* --- the job --- */
 
 /** First member of every call's own structure. */
 struct cert_job {
@@ -59,16 +58,14 @@ void cert_job_note(struct cert_job *job, const struct store_result *result,
                    const struct store_change *changes);
 struct store_ref cert_ref(const struct cert_job *job, enum store_kind kind, const char *version);
 
-/* --- operations ---------------------------------------------------------------------------------
- */
+/* --- operations --- */
 
 /** True while the operation is to be finished. */
 bool cert_in_progress(const json_t *pending);
 /** The version it makes; "" when the document is damaged. */
 const char *cert_pending_version(const json_t *pending);
 
-/* --- keys ---------------------------------------------------------------------------------------
- */
+/* --- keys --- */
 
 /** Makes a key that is not stored yet. */
 struct cert_keying {
@@ -111,8 +108,7 @@ struct cert_signing {
 };
 void cert_sign(struct cert_signing *signing, const struct cert_job *job);
 
-/* --- issuing ------------------------------------------------------------------------------------
- */
+/* --- issuing --- */
 
 /** Stores a version with its key and its secret, all in one transaction: the end of an operation,
  * of a merge and of an import. The owner fills it, with members that stay until `done`. */

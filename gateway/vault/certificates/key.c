@@ -166,8 +166,7 @@ void cert_key_again(struct cert_keying *keying, const struct cert_job *job,
         keying->done(keying, status);
 }
 
-/* --- as part of an operation -------------------------------------------------------------------
- */
+/* --- as part of an operation --- */
 
 json_t *cert_key_json(const struct vault_key *key)
 {
@@ -229,8 +228,7 @@ kw_status cert_key_of_json(struct vault_key **out, struct vault *vault, const ch
     return KW_OK;
 }
 
-/* --- signing -----------------------------------------------------------------------------------
- */
+/* --- signing --- */
 
 static void on_signed(struct pool_op *op)
 {

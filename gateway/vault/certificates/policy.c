@@ -34,8 +34,7 @@ static const json_t *member(const json_t *object, const char *name)
     return json_is_null(value) ? NULL : value;
 }
 
-/* --- merging -----------------------------------------------------------------------------------
- */
+/* --- merging --- */
 
 enum type { T_BOOL, T_INT, T_STRING, T_STRINGS, T_OBJECT };
 
@@ -183,8 +182,7 @@ json_t *vault_policy_merge(const json_t *base, const json_t *change, char why[VA
     return out;
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static const char *text_at(const json_t *policy, const char *section, const char *name)
 {
@@ -410,8 +408,7 @@ int64_t vault_policy_renew_at(const struct vault_policy *policy, int64_t not_bef
     return at > 0 ? at : 1;
 }
 
-/* --- from a certificate ------------------------------------------------------------------------
- */
+/* --- from a certificate --- */
 
 static json_t *sans_json(const struct gw_x509_profile *profile)
 {

@@ -84,8 +84,7 @@ kw_status vault_cert_record_open(const struct kc_domain *domain, const char *vau
     return KW_OK;
 }
 
-/* --- the kind ----------------------------------------------------------------------------------
- */
+/* --- the kind --- */
 
 static kw_status open_row(struct vault *vault, const char *vault_name, const struct store_row *row,
                           bool usable, struct vault_object **out)

@@ -123,8 +123,7 @@ static void finish(struct update *u)
     store_apply(job->vault->store, job->loop, u->changes, u->count, on_stored, u);
 }
 
-/* --- attributes and tags of the three ----------------------------------------------------------
- */
+/* --- attributes and tags of the three --- */
 
 static kw_status add_cert(struct update *u, const struct vault_cert *from)
 {

@@ -11,8 +11,7 @@ static struct vault_key *of(struct vault_object *object)
     return (struct vault_key *)object;
 }
 
-/* --- the kind ----------------------------------------------------------------------------------
- */
+/* --- the kind --- */
 
 kw_status vault_key_make_usable(struct vault *vault, struct vault_key *key,
                                 const struct kc_public *pub)
@@ -95,8 +94,7 @@ const struct vault_kind vault_key_kind = {
     .answer_page = answer_page,
 };
 
-/* --- the calls ---------------------------------------------------------------------------------
- */
+/* --- the calls --- */
 
 #define CALL(...) VAULT_CALL(&vault_key_kind, __VA_ARGS__)
 #define PAGE(...) VAULT_PAGE_CALL(&vault_key_kind, __VA_ARGS__)

@@ -32,8 +32,7 @@ enum field {
 
 #define NUMBERS 8 /* fields of fixed size */
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static kw_status room_for(const struct vault_key *key, const struct kc_public *pub, size_t *room)
 {
@@ -87,8 +86,7 @@ kw_status vault_record_seal(const struct kc_domain *domain, const struct vault_k
     return vault_seal(domain, &key->object, &plain, out, out_len);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 struct reading {
     struct vault_key *key;

@@ -165,8 +165,7 @@ void vault_rotation_set(struct vault *vault, struct gw_loop *loop, const char *v
     read_key(call);
 }
 
-/* --- a rotation on request ---------------------------------------------------------------------
- */
+/* --- a rotation on request --- */
 
 void vault_rotation_request(struct vault_key_request *out, const struct vault_key *newest,
                             const struct vault_rotation_policy *policy, int64_t now)

@@ -102,8 +102,7 @@ static void log_row(const struct run *run, enum gw_log_level level, const char *
     gw_log(level, text, "vault", row->vault, "key", row->name, "result", status, NULL);
 }
 
-/* --- rotating ----------------------------------------------------------------------------------
- */
+/* --- rotating --- */
 
 static void on_rotated(void *ctx, kw_status status, struct vault_key *key)
 {
@@ -146,8 +145,7 @@ static void claim(struct run *run)
     store_apply(run->vault->store, run->loop, &change, 1, on_claimed, run);
 }
 
-/* --- announcing --------------------------------------------------------------------------------
- */
+/* --- announcing --- */
 
 static void on_noted(void *ctx, struct store_result *result)
 {
@@ -179,8 +177,7 @@ static kw_status announce(struct run *run)
     return KW_OK;
 }
 
-/* --- the rows ----------------------------------------------------------------------------------
- */
+/* --- the rows --- */
 
 static kw_status decide(struct run *run)
 {

@@ -11,8 +11,7 @@
 #define DURATION_MAX (100 * 366 * DAY_S)
 #define FORMAT       1
 
-/* --- durations ---------------------------------------------------------------------------------
- */
+/* --- durations --- */
 
 /** Digits and the letter behind them, which must be one of `units` and none before it. */
 static bool take_part(struct kw_span *text, const char **units, unsigned *value, char *unit)
@@ -105,8 +104,7 @@ static bool is_set(const struct vault_duration *duration)
     return duration->text[0] != '\0';
 }
 
-/* --- what a policy says ------------------------------------------------------------------------
- */
+/* --- what a policy says --- */
 
 static const char *broken_rule(const struct vault_rotation_policy *p)
 {
@@ -173,8 +171,7 @@ int64_t vault_rotation_wake_at(const struct vault_rotation_policy *policy,
     return rotate == 0 || (notify != 0 && notify < rotate) ? notify : rotate;
 }
 
-/* --- records -----------------------------------------------------------------------------------
- */
+/* --- records --- */
 
 /* Byte 0 is the format; then five texts, each with its length in a byte before it (the durations,
  * the version that was announced), then two times. */

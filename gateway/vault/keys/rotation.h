@@ -56,8 +56,7 @@ KW_MUST_CHECK kw_status vault_rotation_open(const struct kc_domain *domain,
                                             const struct store_row *row,
                                             struct vault_rotation_policy *out);
 
-/* --- calls --------------------------------------------------------------------------------------
- */
+/* --- calls --- */
 
 /** `policy` is borrowed, NULL unless `status` is KW_OK; `created` is 0 when the key has none. `why`
  *  says which rule a change broke (KW_E_INPUT), else NULL. */

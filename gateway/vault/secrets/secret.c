@@ -10,8 +10,7 @@ static struct vault_secret *of(struct vault_object *object)
     return (struct vault_secret *)object;
 }
 
-/* --- the value ---------------------------------------------------------------------------------
- */
+/* --- the value --- */
 
 #define PLACE_LEN (7 + STORE_VERSION_LEN)
 
@@ -58,8 +57,7 @@ kw_status vault_secret_permits_get(const struct vault_secret *secret, int64_t wa
     return *why ? KW_E_FORBIDDEN : KW_OK;
 }
 
-/* --- the object --------------------------------------------------------------------------------
- */
+/* --- the object --- */
 
 static kw_status set_content_type(struct vault_secret *secret, struct kw_span text)
 {
@@ -128,8 +126,7 @@ kw_status vault_secret_make(struct vault_secret **out, const struct kc_domain *d
     return KW_OK;
 }
 
-/* --- the kind ----------------------------------------------------------------------------------
- */
+/* --- the kind --- */
 
 static kw_status open_row(struct vault *vault, const char *vault_name, const struct store_row *row,
                           bool usable, struct vault_object **out)
@@ -176,8 +173,7 @@ const struct vault_kind vault_secret_kind = {
     .answer_page = answer_page,
 };
 
-/* --- the calls ---------------------------------------------------------------------------------
- */
+/* --- the calls --- */
 
 #define CALL(...) VAULT_CALL(&vault_secret_kind, __VA_ARGS__)
 #define PAGE(...) VAULT_PAGE_CALL(&vault_secret_kind, __VA_ARGS__)

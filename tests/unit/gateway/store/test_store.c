@@ -277,8 +277,7 @@ static void test_version_paging(void **state)
     assert_int_equal(seen, 23);
 }
 
-/* --- many writers ------------------------------------------------------------------------------
- */
+/* --- many writers --- */
 
 struct writer {
     struct store *store;
