@@ -103,7 +103,7 @@ static kw_status build_loops(struct gw_app *app, char *error, size_t error_len)
 static kw_status build_domain(struct gw_app *app, char *error, size_t error_len)
 {
     const struct gw_config *config = app->config;
-    kw_status status = gw_domain_open(&app->domain, app->store, config->data,
+    kw_status status = gw_domain_open(&app->domain, app->store, config,
                                       config->dev && !config->await_domain, error, error_len);
     if (status != KW_E_NOT_FOUND || !config->await_domain)
         return status;
