@@ -337,6 +337,54 @@ class Members(Base):
         self.assertEqual([p.name for p in group.data.iterdir() if p.name.startswith(("join-", "domain.key."))], [])
         group.create("theirs", "EC-HSM")
 
+    def test_kills(self):
+        """The gateway and its hosts die at any moment of an upload: every token ends in the domain that the gateway has."""
+        source = self.fresh("--await-domain")
+        file, draw, seen = self.download(source), random.Random(9), {True: 0, False: 0}
+        new = self.key_of(source)
+        group = Group(["one", "two"])
+        self.servers.append(group)
+        for _ in range(max(3, int(os.environ.get("KEYWARD_KILLS", "3")) // 8)):
+            for path in group.data.iterdir():
+                if path.name.startswith(("domain.key", "keyward.db", "join-", "member-")):
+                    path.unlink()
+            group.cli("init", "-c", str(group.config))
+            group.start(wait=False)
+            for name in ("one", "two"):  # they have the mark of the turn before
+                self.join(group, name)
+            old, exchange, blob = self.key_of(group), self.path("pem"), self.path("json")
+            self.domain(group, "init-recovery", "-o", exchange)
+            self.domain(group, "upload", file, "--keys", self.who.keys("ab"), "--exchange", exchange, "-o", blob)
+            client = subprocess.Popen([group.binary, "domain", "upload", blob, "-c", str(group.config)], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            time.sleep(draw.uniform(0, 1.2))
+            group.process.kill()
+            group.process.wait()
+            client.kill()
+            client.wait()
+            group.process.stdout.close()
+            group.errors.close()
+            group.close()
+            mark = len(group.log())
+            group.start()  # until both serve
+            key = self.key_of(group)
+            self.assertIn(key, (old, new))
+            seen[key == new] += 1
+            self.assertNotIn('"mismatched"', group.log()[mark:])
+            self.assertEqual(len({group.mark_of(name) for name in ("one", "two")}), 1)
+            self.assertEqual([p.name for p in group.data.iterdir() if p.name.startswith("domain.key.")], [])
+            self.assertEqual(group.stop(), 0)
+        print(f"\n    after the kills: {seen[True]} in the new domain, {seen[False]} in the one before", flush=True)
+
+    def join(self, group, name):
+        end = time.monotonic() + 40
+        while group.members().get(name, {}).get("health") not in ("up", "mismatched"):
+            self.assertLess(time.monotonic(), end, group.members())
+            time.sleep(0.05)
+        if group.members()[name]["health"] == "mismatched":
+            group.cli("member", "replace", name, "-c", str(group.config))
+            self.health(group, name, "up")
+
     def health(self, group, name, wanted):
         deadline = time.monotonic() + 40
         while True:
