@@ -215,8 +215,9 @@ static kw_status ask_exchange(struct dr_scratch *s, X509 **cert)
 {
     char error[512], *text = NULL;
     int http = 0;
-    if (cli_control(s->control, "GET", "/securitydomain/upload", &http, &text, error,
-                    sizeof error) != KW_OK)
+    /* a key is made for it: that may take seconds on a busy machine */
+    if (cli_control_send(s->control, "GET", "/securitydomain/upload", NULL, START_S, &http, &text,
+                         error, sizeof error) != KW_OK)
         return KW_E_NOT_FOUND;
     json_t *answer = http == 200 ? json_loads(text, 0, NULL) : NULL;
     free(text);
