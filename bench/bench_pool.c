@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/cpu_time.h"
 #include "crypto/base/clock.h"
 #include "pool/pool.h"
 
@@ -80,6 +81,18 @@ static double at(size_t from, double q)
     return n == 0 ? 0 : samples[from + (size_t)((double)(n - 1) * q)] * 16e-3;
 }
 
+/* Processor time and voluntary switches of an operation: gateway with this driver, and hosts. */
+static void report_cost(const struct cpu_time *from, const struct cpu_time *to, size_t count)
+{
+    double n = count > 0 ? (double)count : 1;
+    printf("{\"cost\": true, \"cpu_us\": %.2f, \"gateway_us\": %.2f, \"hosts_us\": %.2f, "
+           "\"switches\": %.2f}\n",
+           (double)(to->self_ns - from->self_ns + to->children_ns - from->children_ns) / 1e3 / n,
+           (double)(to->self_ns - from->self_ns) / 1e3 / n,
+           (double)(to->children_ns - from->children_ns) / 1e3 / n,
+           (double)(to->switches - from->switches) / n);
+}
+
 static void report(struct pool *pool, const char *what, size_t from, double seconds)
 {
     static struct pool_stats stats;
@@ -117,6 +130,8 @@ static bool all_serve(struct pool *pool, size_t count)
 
 static void drive(struct pool *pool, double seconds, unsigned in_flight)
 {
+    struct cpu_time before, after;
+    cpu_time_read(&before);
     int64_t began = kw_now_ns(), next = began + KW_S(1);
     for (unsigned i = 0; i < in_flight; i++) {
         submit(&calls[i]);
@@ -133,7 +148,10 @@ static void drive(struct pool *pool, double seconds, unsigned in_flight)
             next += KW_S(1);
         }
     }
-    report(pool, "total", 0, (double)(kw_now_ns() - began) / 1e9);
+    int64_t ended = kw_now_ns();
+    cpu_time_read(&after);
+    report_cost(&before, &after, sample_count);
+    report(pool, "total", 0, (double)(ended - began) / 1e9);
 }
 
 static bool make_key(struct pool *pool, struct pool_key **out, size_t op)
