@@ -1,0 +1,50 @@
+#pragma once
+/* A host's end of a data channel: requests in, answers out. Inside the host process. */
+
+#include "pool/pkcs11/host.h"
+
+struct pool_host_channel {
+    struct pool_host_channel *next;
+    uint64_t number; /* what its events carry: it may be gone when they are looked at */
+    int fd;
+    pthread_mutex_t in_lock;
+    uint8_t *in;
+    size_t in_len;
+    pthread_mutex_t out_lock;
+    struct kw_buf out;
+    unsigned gathered;        /* answers in `out` */
+    _Atomic unsigned holders; /* jobs under way, readers, and the list */
+    _Atomic bool closed;
+};
+
+/** A request and where its answer goes. Holds the channel. */
+struct pool_host_job {
+    struct pool_host_job *next;
+    struct pool_host_channel *channel;
+    struct pool_wire_request req; /* spans into `record` */
+    size_t len;
+    uint8_t record[];
+};
+
+/** Jobs in the order in which they came. */
+struct pool_host_jobs {
+    struct pool_host_job *first, *last;
+};
+
+/** Owns `fd` from now on, also when it fails (NULL). */
+struct pool_host_channel *pool_host_channel_create(int fd);
+void pool_host_channel_hold(struct pool_host_channel *channel);
+void pool_host_channel_put(struct pool_host_channel *channel);
+
+/** Takes in all that has come and appends its jobs to `jobs`, also those before a fault. False:
+ *  the channel is at its end or broken. Any thread, one at a time goes in. */
+bool pool_host_channel_read(struct pool_host_channel *channel, struct pool_host_jobs *jobs);
+
+/** Puts an answer behind those that wait; sends all of them when it is wanted now, or when they are
+ *  many. False: they were left for later. */
+bool pool_host_channel_answer(struct pool_host_channel *channel,
+                              const struct pool_host_result *result, bool send_now);
+/** Sends what waits. */
+void pool_host_channel_flush(struct pool_host_channel *channel);
+
+void pool_host_job_free(struct pool_host_job *job);
