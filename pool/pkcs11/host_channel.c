@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "crypto/base/clock.h"
+
 #define GATHER_MAX   16
 #define OUT_ROOM     (2u * POOL_WIRE_RECORD_MAX)
 #define IN_ROOM      POOL_WIRE_RECORD_MAX
@@ -94,17 +96,20 @@ static kw_status put_result(struct kw_buf *out, const struct pool_host_result *r
 }
 
 bool pool_host_channel_answer(struct pool_host_channel *channel,
-                              const struct pool_host_result *result, bool send_now)
+                              const struct pool_host_result *result, int64_t until_ns,
+                              int64_t next_ns)
 {
     pthread_mutex_lock(&channel->out_lock);
     if (put_result(&channel->out, result) != KW_OK) {
         send_all(channel); /* now there is room for any record */
         (void)!put_result(&channel->out, result);
     }
-    channel->gathered++;
-    if (send_now || channel->gathered >= GATHER_MAX) {
+    if (channel->gathered++ == 0 || until_ns < channel->due_ns) {
+        channel->due_ns = until_ns;
+    }
+    bool send_now = channel->gathered >= GATHER_MAX || channel->due_ns <= next_ns;
+    if (send_now) {
         send_all(channel);
-        send_now = true;
     }
     pthread_mutex_unlock(&channel->out_lock);
     return send_now;
@@ -120,6 +125,7 @@ static struct pool_host_job *make_job(struct pool_host_channel *channel, struct 
     }
     job->next = NULL;
     job->channel = channel;
+    job->came_ns = kw_now_ns();
     job->len = body.len;
     memcpy(job->record, body.data, body.len);
     if (pool_wire_get_request(kw_span_of(job->record, body.len), &job->req) != KW_OK) {

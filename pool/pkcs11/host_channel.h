@@ -13,6 +13,7 @@ struct pool_host_channel {
     pthread_mutex_t out_lock;
     struct kw_buf out;
     unsigned gathered;        /* answers in `out` */
+    int64_t due_ns;           /* when the first of them has to leave */
     _Atomic unsigned holders; /* jobs under way, readers, and the list */
     _Atomic bool closed;
 };
@@ -21,6 +22,7 @@ struct pool_host_channel {
 struct pool_host_job {
     struct pool_host_job *next;
     struct pool_host_channel *channel;
+    int64_t came_ns;
     struct pool_wire_request req; /* spans into `record` */
     size_t len;
     uint8_t record[];
@@ -40,10 +42,12 @@ void pool_host_channel_put(struct pool_host_channel *channel);
  *  the channel is at its end or broken. Any thread, one at a time goes in. */
 bool pool_host_channel_read(struct pool_host_channel *channel, struct pool_host_jobs *jobs);
 
-/** Puts an answer behind those that wait; sends all of them when it is wanted now, or when they are
- *  many. False: they were left for later. */
+/** Puts an answer behind those that wait. All of them are sent when they are many, or when one of
+ *  them would wait beyond its moment if it waited for the next answer, at about `next_ns`. This one
+ *  may wait until `until_ns`. False: they were left for later. */
 bool pool_host_channel_answer(struct pool_host_channel *channel,
-                              const struct pool_host_result *result, bool send_now);
+                              const struct pool_host_result *result, int64_t until_ns,
+                              int64_t next_ns);
 /** Sends what waits. */
 void pool_host_channel_flush(struct pool_host_channel *channel);
 

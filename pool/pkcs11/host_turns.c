@@ -1,7 +1,7 @@
 #include "pool/pkcs11/host_turns.h"
 
 #define WINDOW 16u /* samples */
-#define EVERY  8u  /* calls are sampled once the first window is over */
+#define EVERY  16u /* calls are sampled once the first window is over */
 
 void pool_host_turns_init(struct pool_host_turns *turns, unsigned sessions, unsigned processors)
 {
@@ -14,9 +14,6 @@ void pool_host_turns_init(struct pool_host_turns *turns, unsigned sessions, unsi
 
 bool pool_host_turns_samples(struct pool_host_turns *turns)
 {
-    if (turns->sessions <= turns->processors) {
-        return false; /* the limit is the same in both cases */
-    }
     turns->calls++;
     if (turns->decided && turns->calls < EVERY) {
         return false;
@@ -38,8 +35,9 @@ bool pool_host_turns_learn(struct pool_host_turns *turns, int64_t took_ns, int64
     }
     turns->samples = 0;
     turns->decided = true;
-    bool computes = turns->least_cpu_ns >= turns->least_ns - turns->least_ns / 4;
+    turns->computes = turns->least_cpu_ns >= turns->least_ns - turns->least_ns / 4;
     unsigned was = turns->limit;
-    turns->limit = computes ? turns->processors : turns->sessions;
+    turns->limit = turns->computes && turns->processors < turns->sessions ? turns->processors
+                                                                          : turns->sessions;
     return turns->limit != was;
 }

@@ -15,7 +15,7 @@ struct pool_host_turns {
     unsigned calls, samples; /* since the last sample; in this window */
     int64_t least_ns;        /* the quickest call of the window, and its processor time */
     int64_t least_cpu_ns;
-    bool decided;
+    bool decided, computes;
 };
 
 /** Begins with a call for each session. `processors`: those that this host may fill, at least 1. */

@@ -6,8 +6,8 @@
  * and one of them, the patrol, looks now and then whether a call takes so long that it must be
  * waiting for something: it does not count then, and another thread takes its place.
  *
- * Answers are gathered per channel. Whoever finishes the last queued operation, or a slow one,
- * writes what has been gathered in one call; no thread goes idle over unsent answers. */
+ * Answers are gathered per channel. Whoever finishes the last queued operation, or one that may not
+ * wait, writes what has been gathered in one call; no thread goes idle over unsent answers. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@
 #include "pool/pkcs11/host_turns.h"
 
 #define GATHER_NS    100000 /* an operation quicker than this may leave its answer to the next */
+#define WAIT_MAX_NS  KW_MS(3)
 #define PATROL_NS    KW_MS(10)
 #define PATROL_IDLE  100u /* rounds without work after which the patrol sleeps */
 #define OVERDUE_NS   KW_MS(20)
@@ -300,12 +301,21 @@ static void learn(struct pool_host_work *work, int64_t took_ns, int64_t cpu_ns)
 
 /* --- the session threads */
 
-static bool queue_empty(struct pool_host_work *work)
+/** Until when the answer of a call that took so long may wait for others, so that they share a
+ *  system call, a wake-up of the gateway and its check in lanes. Not at all when nothing is queued.
+ *  Quick ones are only counted. Slow ones of a library that takes the processors from the gateway
+ *  wait a quarter of the time that they have been here; a device's leave at once. */
+static int64_t may_wait_until(struct pool_host_work *work, const struct pool_host_job *job,
+                              int64_t now_ns, int64_t took_ns)
 {
     pthread_mutex_lock(&work->lock);
-    bool empty = work->jobs.first == NULL;
+    bool empty = work->jobs.first == NULL, computes = work->turns.computes;
     pthread_mutex_unlock(&work->lock);
-    return empty;
+    if (empty || (took_ns >= GATHER_NS && !computes)) {
+        return now_ns;
+    }
+    int64_t share = (now_ns - job->came_ns) / 4;
+    return took_ns < GATHER_NS ? INT64_MAX : now_ns + (share < WAIT_MAX_NS ? share : WAIT_MAX_NS);
 }
 
 /** Results, and what a failed operation left of one: never longer than its input and a block. */
@@ -331,13 +341,13 @@ static void run_one(struct session_thread *self, struct pool_host_job *job)
     }
     int64_t cpu = self->sampled ? cpu_ns() : 0, began = kw_now_ns();
     pool_host_run(work->host, &self->session, self->out, &job->req, &result);
-    int64_t took = kw_now_ns() - began;
+    int64_t now = kw_now_ns(), took = now - began;
     bool done = result.answer.verdict == POOL_WIRE_DONE && result.answer.status == KW_OK;
     if (self->sampled && done && !result.need_key) {
         learn(work, took, cpu_ns() - cpu);
     }
-    bool send_now = took >= GATHER_NS || queue_empty(work);
-    if (!pool_host_channel_answer(job->channel, &result, send_now)) {
+    int64_t until = may_wait_until(work, job, now, took);
+    if (!pool_host_channel_answer(job->channel, &result, until, now + took)) {
         self->unsent = true;
     }
     wipe_room(self->out, &job->req, result.answer.out.len);
@@ -358,8 +368,8 @@ static void run_many(struct session_thread *self, struct pool_host_job *const *j
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        bool send_now = i + 1 == count || jobs[i + 1]->channel != jobs[i]->channel;
-        (void)pool_host_channel_answer(jobs[i]->channel, &results[i], send_now);
+        bool last = i + 1 == count || jobs[i + 1]->channel != jobs[i]->channel;
+        (void)pool_host_channel_answer(jobs[i]->channel, &results[i], last ? 0 : INT64_MAX, 0);
     }
     kw_wipe(self->out, count * (reqs[0]->in.len + 2 * KW_AES_BLOCK_LEN));
 }
