@@ -23,9 +23,9 @@
 
 #define GATHER_NS    100000 /* an operation quicker than this may leave its answer to the next */
 #define WAIT_MAX_NS  KW_MS(3)
-#define PATROL_NS    KW_MS(10)
-#define PATROL_IDLE  100u /* rounds without work after which the patrol sleeps */
-#define OVERDUE_NS   KW_MS(20)
+#define PATROL_NS    KW_MS(5)
+#define PATROL_IDLE  200u /* rounds without work after which the patrol sleeps */
+#define OVERDUE_NS   KW_MS(8)
 #define CHANNELS_MAX 64u /* flushed at once */
 #define KICK         0u  /* of the event that is no channel's */
 
