@@ -45,7 +45,7 @@ struct pool_host {
     CK_TOKEN_INFO token;
     unsigned sessions;
     unsigned processors; /* that this host may fill when its library computes by itself */
-    size_t loaded_keys; /* kept at most; the least recently used goes first */
+    size_t loaded_keys;  /* kept at most; the least recently used goes first */
     enum pool_sandbox sandbox;
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */

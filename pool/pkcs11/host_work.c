@@ -179,13 +179,18 @@ static bool may_poll(const struct pool_host_work *work)
     return work->running + work->polling < work->turns.limit;
 }
 
+static bool has_turn(const struct pool_host_work *work)
+{
+    return work->jobs.first != NULL && may_run(work);
+}
+
 /** One more thread, when there is something for it: a parked one takes a free place; one that
  *  waits for events takes a job. */
 static void call_another(struct pool_host_work *work)
 {
     if (work->parked > 0 && (may_poll(work) || !work->patrolled)) {
         pthread_cond_signal(&work->wake);
-    } else if (work->jobs.first != NULL && may_run(work) && work->polling > 0) {
+    } else if (has_turn(work) && work->polling > 0) {
         uint64_t one = 1;
         (void)!write(work->kick_fd, &one, sizeof(one));
     }
@@ -210,12 +215,12 @@ static void wait_until(struct pool_host_work *work, int64_t moment_ns)
     (void)pthread_cond_timedwait(&work->wake, &work->lock, &at);
 }
 
-/** Until there is a place for this thread. */
+/** Until there is a place or a job for this thread. */
 static void patrol(struct pool_host_work *work)
 {
     work->patrolled = true;
     uint64_t seen = work->taken;
-    for (unsigned idle = 0; !may_poll(work) && idle < PATROL_IDLE;) {
+    for (unsigned idle = 0; !may_poll(work) && !has_turn(work) && idle < PATROL_IDLE;) {
         wait_until(work, kw_now_ns() + PATROL_NS);
         pass_over_overdue(work);
         pthread_mutex_unlock(&work->lock);
@@ -263,7 +268,7 @@ static struct pool_host_job *next_job(struct session_thread *self)
     struct pool_host_work *work = self->work;
     pthread_mutex_lock(&work->lock);
     end_call(self);
-    while (work->jobs.first == NULL || !may_run(work)) {
+    while (!has_turn(work)) {
         if (self->unsent) {
             self->unsent = false;
             pthread_mutex_unlock(&work->lock);

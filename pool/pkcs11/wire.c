@@ -231,7 +231,8 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->memory = get_int(&r, 8);
     msg->files = (uint32_t)get_int(&r, 4);
     msg->paths = get_span(&r, POOL_PATHS_MAX);
-    if (msg->module.len == 0 || msg->sessions == 0 || msg->processors == 0 || msg->loaded_keys == 0 ||
+    if (msg->module.len == 0 || msg->sessions == 0 || msg->processors == 0 ||
+        msg->loaded_keys == 0 ||
         (msg->paths.len > 0 && msg->paths.data[msg->paths.len - 1] != '\0')) {
         r.bad = true;
     }

@@ -146,8 +146,8 @@ static void the_second_member_answers_for_the_first(void **state)
 static void the_last_tokens_are_kept_for_those_that_hang(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(rsa_key);
+    group_start(2);
+    struct pool_key *key = group_key(rsa_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_RS256, WARM / 16);
     port->hedge_tokens = 5;
