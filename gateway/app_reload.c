@@ -220,6 +220,8 @@ static void reload(struct gw_app *app)
         gw_config_changed(app->config, fresh, restart.text, sizeof restart.text);
         apply_group(app, fresh, &restart);
         apply_limits(app, fresh);
+        if (gw_app_backups_set(app, &fresh->backup) != KW_OK)
+            gw_log(GW_LOG_ERROR, "the terms of backups stay as they were: out of memory", NULL);
     }
     bool certificates = reload_certificates(app);
     bool tokens = reload_tokens(app, fresh);

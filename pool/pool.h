@@ -206,6 +206,14 @@ enum pool_command {
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 
+/** Orders, durably, that the tokens under the names of these members be joined to `domain`,
+ * whatever they were before, when a pool of that domain meets them. For a domain that an operator
+ * has brought in with its quorum. Members without a token have nothing to join. Any thread, blocks.
+ */
+KW_MUST_CHECK kw_status pool_join_order(const char *state_dir,
+                                        const struct pool_member_config *members, size_t count,
+                                        const struct kc_domain *domain);
+
 /* --- changes while it serves ------------------------------------------------------------------
  * Any thread that may block for some milliseconds. Nothing that is under way is dropped: a member
  * that is new takes work once it is up, one that leaves first ends what it works on, and one whose

@@ -280,8 +280,7 @@ static int send_blob(const struct domain_options *options, const char *blob)
         return code;
     code = wait_installed(options);
     if (code == 0)
-        printf("the security domain is installed; members of another domain join with keyward "
-               "member replace NAME\n");
+        printf("the security domain is installed; the tokens of the group join it\n");
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include "gateway/config/domain_key.h"
 #include "gateway/obs/log.h"
 #include "gateway/store/peek.h"
+#include "pool/pool.h"
 
 #define CHECK_SETTING "domain_check"
 
@@ -78,8 +79,9 @@ kw_status gw_domain_fits(const struct kc_domain *domain, struct store *store, co
 
 /* A key that was uploaded before this start. Until the check value of the store is the new one, a
  * crash leaves the old domain; from then on the next start ends here again. */
-static void take_next(struct store *store, const char *data)
+static void take_next(struct store *store, const struct gw_config *config)
 {
+    const char *data = config->data;
     char error[512] = "", check[2 * KC_DOMAIN_CHECK_LEN + 1];
     struct kc_domain *next = NULL;
     kw_status status = gw_domain_next_read(&next, data, error, sizeof error);
@@ -87,6 +89,11 @@ static void take_next(struct store *store, const char *data)
         return;
     if (status == KW_OK)
         status = gw_domain_fits(next, store, data, error, sizeof error);
+    if (status == KW_OK) {
+        status = pool_join_order(data, config->members, config->member_count, next);
+        if (status != KW_OK)
+            snprintf(error, sizeof error, "the members' orders to join cannot be written");
+    }
     if (status == KW_OK) {
         kc_domain_check(next, check);
         status = store_setting_put(store, CHECK_SETTING, check);
@@ -106,12 +113,13 @@ static void take_next(struct store *store, const char *data)
     }
 }
 
-kw_status gw_domain_open(struct kc_domain **out, struct store *store, const char *data, bool create,
-                         char *error, size_t error_len)
+kw_status gw_domain_open(struct kc_domain **out, struct store *store,
+                         const struct gw_config *config, bool create, char *error, size_t error_len)
 {
+    const char *data = config->data;
     char stored[2 * KC_DOMAIN_CHECK_LEN + 1] = "", check[2 * KC_DOMAIN_CHECK_LEN + 1];
     struct kc_domain *domain = NULL;
-    take_next(store, data);
+    take_next(store, config);
     kw_status status = store_setting_get(store, CHECK_SETTING, stored, sizeof stored);
     if (status != KW_OK && status != KW_E_NOT_FOUND) {
         snprintf(error, error_len, "the store in %s cannot be read (%s)", data,

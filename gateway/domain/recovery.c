@@ -162,6 +162,23 @@ static kw_status install(struct gw_app *app, const struct kc_domain *domain,
     return status;
 }
 
+/* The domain that is here already, shown with its quorum: an operator's word for every token that
+ * waits for one. */
+static void join_members(struct gw_app *app)
+{
+    struct pool_stats *stats = malloc(sizeof *stats);
+    if (!stats)
+        return;
+    pool_stats_read(app->pool, stats);
+    for (size_t i = 0; i < stats->member_count; i++) {
+        if (strcmp(stats->members[i].health, "mismatched") == 0 &&
+            pool_member_command(app->pool, stats->members[i].name, POOL_CMD_REPLACE) == KW_OK)
+            gw_log(GW_LOG_WARN, "the member joins the uploaded domain", "member",
+                   stats->members[i].name, NULL);
+    }
+    free(stats);
+}
+
 static kw_status upload(struct gw_app *app, const char *text, size_t len,
                         struct gw_recovery_answer *out)
 {
@@ -187,6 +204,8 @@ static kw_status upload(struct gw_app *app, const char *text, size_t len,
     kw_status status = gw_domain_fits(domain, app->store, app->config->data, error, error_len);
     if (status == KW_OK && !same)
         status = install(app, domain, out);
+    else if (status == KW_OK)
+        join_members(app);
     if (status == KW_OK) {
         gw_exchange_key_clear(&exchange); /* used once */
         gw_log(GW_LOG_WARN, "a security domain was uploaded", "domain", then, "replaces",

@@ -9,6 +9,7 @@
 #include "crypto/base/clock.h"
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
+#include "pool/pkcs11/join.h"
 #include "pool/pkcs11/login.h"
 
 #define TURN_ASK_NS  KW_MS(200) /* each time costs the fingerprints anew */
@@ -180,6 +181,7 @@ kw_status pool_p11_keep_identity(struct pool_p11 *p11)
         strcmp(known.domain, identity.domain) != 0) {
         KW_TRY(pool_identity_store(dir, p11->member->config.name, &identity));
     }
+    KW_TRY(pool_join_end(dir, p11->member->config.name));
     atomic_store(&p11->join, false);
     return KW_OK;
 }

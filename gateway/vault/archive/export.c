@@ -20,6 +20,7 @@
 #define JOBS_MAX    8
 #define UPLOAD_MAX  (UINT64_C(1) << 40)
 #define REST_MAX_NS KW_S(2)
+#define CLEAR_STEPS 300 /* of 20 ms */
 
 /* --- what the work uses --- */
 
@@ -157,23 +158,57 @@ static kw_status add_job(struct vault_transfers *all, enum vault_transfer_kind k
 
 /* --- the thread --- */
 
+/** What the watcher is told, taken under the lock; NULL: nobody watches, or memory is short. */
+static struct vault_transfer_info *news_of(const struct transfer *t)
+{
+    struct vault_transfer_info *news = t->all->watch ? malloc(sizeof *news) : NULL;
+    if (news)
+        *news = t->info;
+    return news;
+}
+
+/** Without the lock: who watches may take its time. */
+static void tell(struct vault_transfers *all, struct vault_transfer_info *news)
+{
+    if (news)
+        all->watch(all->watch_ctx, news);
+    free(news);
+}
+
+static void tell_begin(struct transfer *t)
+{
+    pthread_mutex_lock(&t->all->lock);
+    struct vault_transfer_info *news = news_of(t);
+    pthread_mutex_unlock(&t->all->lock);
+    tell(t->all, news);
+}
+
+static const char *why_ended(kw_status status, bool gave_way)
+{
+    if (gave_way)
+        return "it gave way to a job that was asked for";
+    return status == KW_E_UNAVAILABLE ? "the gateway ends, or its store takes no changes now"
+                                      : "it failed";
+}
+
 static void finish(struct transfer *t, kw_status status)
 {
     struct vault_transfers *all = t->all;
-    if (status != KW_OK)
-        transfer_fail(t, status,
-                      status == KW_E_UNAVAILABLE ? "the gateway ends, or its store takes "
-                                                   "no changes now"
-                                                 : "it failed (%s)",
-                      kw_status_name(status));
     pthread_mutex_lock(&all->lock);
-    t->info.status = status;
-    t->info.ended = kw_wall_s();
-    t->info.state = status == KW_OK ? VAULT_TRANSFER_SUCCEEDED : VAULT_TRANSFER_FAILED;
+    struct vault_transfer_info *info = &t->info;
+    info->gave_way = info->gave_way && status != KW_OK;
+    if (status != KW_OK && (info->message[0] == '\0' || info->gave_way))
+        snprintf(info->message, sizeof info->message, "%s (%s)", why_ended(status, info->gave_way),
+                 kw_status_name(status));
+    info->status = status;
+    info->ended = kw_wall_s();
+    info->state = status == KW_OK ? VAULT_TRANSFER_SUCCEEDED : VAULT_TRANSFER_FAILED;
     all->running = NULL;
+    struct vault_transfer_info *news = news_of(t);
     /* the call's memory stays while an answer may still come: see transfer_call */
     unref(t);
     pthread_mutex_unlock(&all->lock);
+    tell(all, news);
 }
 
 static void *run(void *arg)
@@ -182,6 +217,9 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "transfer");
     /* of this thread alone, as Linux has it: crypto goes first */
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
+    if (t->terms)
+        transfer_full_name(t);
+    tell_begin(t);
     if (t->info.kind == VAULT_EXPORT)
         finish(t, transfer_export(t));
     else if (t->info.kind == VAULT_IMPORT || t->info.kind == VAULT_VERIFY)
@@ -225,6 +263,7 @@ kw_status transfer_begin(struct vault_transfers *all, struct gw_loop *loop, cons
         status = add_job(all, kind, vault_name, &t);
     if (status == KW_OK) {
         t->terms = terms;
+        t->info.scheduled = terms && terms->scheduled;
         terms = NULL;
         status = start(all, t, loop);
     }
@@ -238,6 +277,37 @@ kw_status transfer_begin(struct vault_transfers *all, struct gw_loop *loop, cons
         free(terms);
     }
     return status;
+}
+
+void transfer_clear_way(struct vault_transfers *all)
+{
+    const struct timespec step = {.tv_nsec = 20000000};
+    bool waits = true;
+    for (unsigned i = 0; i < CLEAR_STEPS && waits; i++) {
+        pthread_mutex_lock(&all->lock);
+        waits = all->running && all->running->info.scheduled;
+        if (waits) {
+            all->running->info.gave_way = true;
+            atomic_store(&all->running->dropped, true);
+        }
+        pthread_mutex_unlock(&all->lock);
+        if (waits)
+            nanosleep(&step, NULL);
+    }
+}
+
+bool vault_transfers_busy(struct vault_transfers *all)
+{
+    pthread_mutex_lock(&all->lock);
+    bool busy = all->running != NULL;
+    pthread_mutex_unlock(&all->lock);
+    return busy;
+}
+
+void vault_transfers_watch(struct vault_transfers *all, vault_transfer_watch_fn *watch, void *ctx)
+{
+    all->watch = watch;
+    all->watch_ctx = ctx;
 }
 
 kw_status vault_export_start(struct vault_transfers *all, struct gw_loop *loop,

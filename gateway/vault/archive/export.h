@@ -54,8 +54,10 @@ struct vault_transfer_info {
     enum vault_transfer_state state;
     kw_status status; /* FAILED: why */
     char message[256];
+    bool scheduled;                       /* begun by the gateway itself */
+    bool gave_way;                        /* FAILED: it ended early for a job that was asked for */
     int64_t started, ended;               /* wall seconds; 0: not yet */
-    char place[VAULT_TRANSFER_PLACE + 1]; /* of a backup: container and folder; else empty */
+    char place[VAULT_TRANSFER_PLACE + 1]; /* of a full backup or restore: address, folder */
     uint64_t size;                        /* bytes of the file that can be read, or were received */
     uint8_t digest[32];                   /* SHA-256 of the whole file, once it SUCCEEDED */
     bool has_head;                        /* the members below are known */
@@ -75,6 +77,13 @@ const char *vault_transfer_kind_name(enum store_kind kind);
 KW_MUST_CHECK kw_status vault_transfers_create(struct vault_transfers **out, struct vault *vault,
                                                const char *dir, const struct vault_pace *pace,
                                                const atomic_bool *draining);
+/** Called at the begin (RUNNING) and the end of each job that runs, on its thread. */
+typedef void vault_transfer_watch_fn(void *ctx, const struct vault_transfer_info *info);
+/** Before the first job. */
+void vault_transfers_watch(struct vault_transfers *transfers, vault_transfer_watch_fn *watch,
+                           void *ctx);
+/** Does a job run? */
+bool vault_transfers_busy(struct vault_transfers *transfers);
 /** Ends the job that runs. After the loops have ended, before the store closes. */
 void vault_transfers_stop(struct vault_transfers *transfers);
 /** After the store was closed. NULL is allowed. */

@@ -27,7 +27,9 @@ struct vault_transfers {
     const atomic_bool *draining;
     atomic_bool loops_ended;
     char dir[3072];
-    const struct backup_rules *rules;
+    _Atomic(const struct backup_rules *) rules;
+    vault_transfer_watch_fn *watch;
+    void *watch_ctx;
     pthread_mutex_t lock;
     /* under lock */
     struct transfer *list;
@@ -57,12 +59,17 @@ KW_MUST_CHECK kw_status transfer_vault_move(struct transfer *t, const char *from
 KW_MUST_CHECK kw_status transfer_vault_replace(struct transfer *t, const char *from,
                                                const char *to);
 KW_MUST_CHECK kw_status transfer_vault_drop(struct transfer *t, const char *vault_name);
+/** Nobody changes roles of the job's vault between the two; the second one reads them anew. */
+KW_MUST_CHECK kw_status transfer_hold_roles(struct transfer *t);
+KW_MUST_CHECK kw_status transfer_release_roles(struct transfer *t);
 
 /** The kinds of work, each in its own file; on the thread of the job. They set what `info` says
  *  under the lock, but for state and status. */
 KW_MUST_CHECK kw_status transfer_export(struct transfer *t);
 KW_MUST_CHECK kw_status transfer_import(struct transfer *t);
 KW_MUST_CHECK kw_status transfer_full(struct transfer *t);
+/** Before it: a backup gets its name, and `info` says where it lies. */
+void transfer_full_name(struct transfer *t);
 
 /** Between the first and the second pass of an import: is the manifest that was fetched the one of
  *  what was read? */
@@ -73,6 +80,10 @@ KW_MUST_CHECK kw_status transfer_begin(struct vault_transfers *all, struct gw_lo
                                        const char *vault_name, enum vault_transfer_kind kind,
                                        struct vault_full_terms *terms,
                                        struct vault_transfer_info *info);
+
+/** Has a job that the gateway began by itself end early, and waits some seconds for it: what is
+ * asked for goes first. Not on an event loop. */
+void transfer_clear_way(struct vault_transfers *all);
 
 /** What a failure says to the operator; returns `status`. */
 kw_status transfer_fail(struct transfer *t, kw_status status, const char *format, ...)

@@ -21,7 +21,12 @@
 
 void vault_full_rules(struct vault_transfers *all, const struct backup_rules *rules)
 {
-    all->rules = rules;
+    atomic_store(&all->rules, rules);
+}
+
+const struct backup_rules *vault_full_rules_now(struct vault_transfers *all)
+{
+    return atomic_load(&all->rules);
 }
 
 static void setting_name(char out[STORE_VAULT_MAX + 16], const char *vault_name)
@@ -65,7 +70,7 @@ static kw_status check_terms(struct vault_transfers *all, enum vault_transfer_ki
     }
     if (!terms->uri[0])
         return kind == VAULT_PREBACKUP || kind == VAULT_PRERESTORE ? KW_OK : KW_E_INPUT;
-    KW_TRY(backup_place_open(&place, all->rules, terms->uri, terms->token, why));
+    KW_TRY(backup_place_open(&place, vault_full_rules_now(all), terms->uri, terms->token, why));
     backup_place_close(place);
     return KW_OK;
 }
@@ -83,6 +88,8 @@ kw_status vault_full_start(struct vault_transfers *all, struct gw_loop *loop,
     if (!copy)
         return KW_E_NOMEM;
     *copy = *terms;
+    if (!terms->scheduled)
+        transfer_clear_way(all);
     return transfer_begin(all, loop, vault_name, kind, copy, info);
 }
 
@@ -93,24 +100,30 @@ static kw_status go_on(void *ctx)
     return transfer_go_on(ctx);
 }
 
+static void say_place(struct transfer *t)
+{
+    size_t len = strlen(t->terms->uri);
+    while (len > 0 && t->terms->uri[len - 1] == '/')
+        len--;
+    pthread_mutex_lock(&t->all->lock);
+    snprintf(t->info.place, sizeof t->info.place, "%.*s%s%s", (int)len, t->terms->uri,
+             t->terms->folder[0] ? "/" : "", t->terms->folder);
+    pthread_mutex_unlock(&t->all->lock);
+}
+
 /** mhsm-NAME-yyyymmddHHMMssff, as the service names them. */
 static void name_folder(struct transfer *t)
 {
     struct timespec now;
     struct tm tm;
     char when[32];
+    if (t->terms->folder[0])
+        return;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(when, sizeof when, "%Y%m%d%H%M%S", &tm);
     snprintf(t->terms->folder, sizeof t->terms->folder, "mhsm-%.63s-%s%02d", t->info.vault, when,
              (int)(now.tv_nsec / 10000000));
-    size_t len = strlen(t->terms->uri);
-    while (len > 0 && t->terms->uri[len - 1] == '/')
-        len--;
-    pthread_mutex_lock(&t->all->lock);
-    snprintf(t->info.place, sizeof t->info.place, "%.*s/%s", (int)len, t->terms->uri,
-             t->terms->folder);
-    pthread_mutex_unlock(&t->all->lock);
 }
 
 static kw_status put_manifest(struct transfer *t, struct backup_place *place, char *why)
@@ -139,7 +152,6 @@ static void note_backup(struct transfer *t)
 
 static kw_status back_up(struct transfer *t, struct backup_place *place, char *why)
 {
-    name_folder(t);
     KW_TRY(backup_probe(place, true, why));
     KW_TRY(transfer_export(t));
     KW_TRY(backup_put(place, t->terms->folder, FULL_ARCHIVE, t->fd, t->info.size, why));
@@ -171,7 +183,8 @@ kw_status transfer_full_check(struct transfer *t)
     int fd = memfd_create("manifest", MFD_CLOEXEC);
     kw_status status = fd >= 0 && theirs && ours ? KW_OK : KW_E_NOMEM;
     if (status == KW_OK)
-        status = backup_place_open(&place, t->all->rules, t->terms->uri, t->terms->token, why);
+        status = backup_place_open(&place, vault_full_rules_now(t->all), t->terms->uri,
+                                   t->terms->token, why);
     if (status == KW_OK) {
         backup_place_watch(place, go_on, t);
         status =
@@ -207,14 +220,21 @@ static kw_status run(struct transfer *t, struct backup_place *place, char *why)
     return transfer_import(t);
 }
 
+void transfer_full_name(struct transfer *t)
+{
+    if (t->info.kind == VAULT_BACKUP)
+        name_folder(t);
+    say_place(t);
+}
+
 kw_status transfer_full(struct transfer *t)
 {
     char why[BACKUP_ERROR] = "";
     struct backup_place *place = NULL;
     if (!t->terms->uri[0])
         return KW_OK;
-    kw_status status =
-        backup_place_open(&place, t->all->rules, t->terms->uri, t->terms->token, why);
+    kw_status status = backup_place_open(&place, vault_full_rules_now(t->all), t->terms->uri,
+                                         t->terms->token, why);
     if (status == KW_OK) {
         backup_place_watch(place, go_on, t);
         status = run(t, place, why);

@@ -17,12 +17,15 @@
 struct vault_full_terms {
     char uri[BACKUP_URI_MAX + 1];       /* empty: a pre-check without a place */
     char token[BACKUP_TOKEN_MAX + 1];   /* may be empty */
-    char folder[BACKUP_FOLDER_MAX + 1]; /* of the backup that is read; a backup makes its own */
+    char folder[BACKUP_FOLDER_MAX + 1]; /* of the backup; a backup without one makes its own */
     char key[STORE_NAME_MAX + 1];       /* VAULT_RESTORE_KEY */
+    bool scheduled;                     /* by the gateway itself: gives way to what is asked for */
 };
 
-/** Before the first job; borrowed for the life of the transfers. */
+/** Before the first job, and when they change; every one that was given is borrowed for the life of
+ *  the transfers. */
 void vault_full_rules(struct vault_transfers *transfers, const struct backup_rules *rules);
+const struct backup_rules *vault_full_rules_now(struct vault_transfers *transfers);
 
 /** Begins a job of a kind from VAULT_BACKUP on; `terms` is copied. KW_E_CONFLICT while another job
  *  runs. KW_E_INPUT, KW_E_FORBIDDEN, KW_E_IO with a sentence in `why` (BACKUP_ERROR bytes): the
