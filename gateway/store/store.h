@@ -23,6 +23,9 @@ enum store_kind {
     STORE_PENDING = 6, /* the operation that makes a certificate, under the certificate's name */
     STORE_ISSUER = 7,
     STORE_CONTACTS = 8,
+    STORE_ROLE = 9, /* a custom role definition, under its GUID */
+    STORE_ROLE_ASSIGNMENT = 10,
+    STORE_SETTING = 11,
     STORE_KIND_MAX = 31
 };
 

@@ -2,6 +2,8 @@
 /* Inside the vault: its parts, and what every call that goes to the store carries. The calls over
  * struct vault_object serve every kind; keys.c, secret.c and their like give them their types. */
 
+#include <pthread.h>
+
 #include "gateway/vault/cache.h"
 #include "gateway/vault/keys/keys.h"
 #include "gateway/vault/keys/object.h"
@@ -21,6 +23,8 @@ struct vault {
     vault_port_fn *port;
     struct vault_cache *caches[VAULT_KINDS]; /* by enum store_kind */
     struct vault_flights *flights;
+    pthread_mutex_t roles_lock; /* over the list; each has locks of its own */
+    struct vault_roles *roles;
     vault_scope_fn *scope_of; /* NULL: every vault is served by every member */
     void *scope_ctx;
 };

@@ -59,6 +59,9 @@ KW_MUST_CHECK kw_status transfer_vault_move(struct transfer *t, const char *from
 KW_MUST_CHECK kw_status transfer_vault_replace(struct transfer *t, const char *from,
                                                const char *to);
 KW_MUST_CHECK kw_status transfer_vault_drop(struct transfer *t, const char *vault_name);
+/** Nobody changes roles of the job's vault between the two; the second one reads them anew. */
+KW_MUST_CHECK kw_status transfer_hold_roles(struct transfer *t);
+KW_MUST_CHECK kw_status transfer_release_roles(struct transfer *t);
 
 /** The kinds of work, each in its own file; on the thread of the job. They set what `info` says
  *  under the lock, but for state and status. */

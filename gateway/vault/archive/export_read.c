@@ -218,7 +218,7 @@ static kw_status check_record(struct importing *m, const struct store_row *row,
     info->versions[row->kind]++;
     info->objects[row->kind] += first;
     pthread_mutex_unlock(&m->t->all->lock);
-    return first && m->cursor ? look_up(m, row) : KW_OK;
+    return first && m->cursor && row->kind != STORE_SETTING ? look_up(m, row) : KW_OK;
 }
 
 static kw_status check_all(struct importing *m)
@@ -283,8 +283,11 @@ static void add_state(struct importing *m)
     }
 }
 
+/** An import adds to a vault, whose settings stay its own. */
 static bool is_asked_for(const struct transfer *t, const struct store_row *row)
 {
+    if (t->info.kind == VAULT_IMPORT)
+        return row->kind != STORE_SETTING;
     return t->info.kind != VAULT_RESTORE_KEY ||
            ((row->kind == STORE_KEY || row->kind == STORE_KEY_POLICY) &&
             strcasecmp(row->name, t->terms->key) == 0);
@@ -324,6 +327,21 @@ static kw_status exchange(struct transfer *t)
     return status;
 }
 
+/** A vault's roles stand still while others come into their place. */
+static kw_status put_in_place(struct transfer *t)
+{
+    if (t->info.kind == VAULT_RESTORE_KEY)
+        return transfer_vault_move(t, STAGING, t->info.vault);
+    KW_TRY(transfer_hold_roles(t));
+    kw_status status = t->info.kind == VAULT_RESTORE
+                           ? exchange(t)
+                           : transfer_vault_move(t, STAGING, t->info.vault);
+    /* what could not be read is known to nobody; the next who asks reads it */
+    if (transfer_release_roles(t) != KW_OK)
+        transfer_fail(t, status, "the roles of the vault could not be read back");
+    return status;
+}
+
 static kw_status store_all(struct importing *m)
 {
     struct transfer *t = m->t;
@@ -331,11 +349,11 @@ static kw_status store_all(struct importing *m)
     KW_TRY(read_records(m, store_record));
     add_state(m);
     KW_TRY(flush(m));
-    if (t->info.kind == VAULT_RESTORE)
-        return exchange(t);
-    if (t->terms && m->stored.kind == 0)
+    if (t->terms && t->info.kind != VAULT_RESTORE && m->stored.kind == 0)
         return transfer_fail(t, KW_E_NOT_FOUND, "the backup has no key %s", t->terms->key);
-    kw_status status = transfer_vault_move(t, STAGING, t->info.vault);
+    kw_status status = put_in_place(t);
+    if (t->info.kind == VAULT_RESTORE)
+        return status;
     if (status == KW_E_CONFLICT && t->terms)
         return transfer_fail(t, status,
                              "the key %s exists already, live or deleted; purge it first; nothing "

@@ -6,6 +6,7 @@
 
 #include "gateway/store/vaults.h"
 #include "gateway/vault/archive/export_job.h"
+#include "gateway/vault/roles/roles.h"
 #include "gateway/vault/vault.h"
 
 #define TICK_NS     100000000 /* between looks at whether the loops have ended */
@@ -114,6 +115,31 @@ static kw_status finish(struct transfer *t, struct transfer_call *call)
     if (call->done)
         store_result_clear(&call->result);
     return status;
+}
+
+static void on_roles(void *ctx, kw_status status)
+{
+    end(ctx, status);
+}
+
+kw_status transfer_hold_roles(struct transfer *t)
+{
+    struct vault_roles *roles = vault_roles_of(t->all->vault, t->info.vault);
+    struct transfer_call *call = roles ? begin(t) : NULL;
+    if (!call)
+        return KW_E_NOMEM;
+    vault_roles_hold(roles, t->loop, on_roles, call);
+    return wait_for(t, call);
+}
+
+kw_status transfer_release_roles(struct transfer *t)
+{
+    struct vault_roles *roles = vault_roles_of(t->all->vault, t->info.vault);
+    struct transfer_call *call = roles ? begin(t) : NULL;
+    if (!call)
+        return KW_E_NOMEM;
+    vault_roles_release(roles, t->loop, on_roles, call);
+    return wait_for(t, call);
 }
 
 kw_status transfer_apply(struct transfer *t, const struct store_change *changes, size_t count)

@@ -12,6 +12,9 @@ static const char *const names[STORE_KIND_MAX + 1] = {
     [STORE_PENDING] = "pendingCertificates",
     [STORE_ISSUER] = "issuers",
     [STORE_CONTACTS] = "contacts",
+    [STORE_ROLE] = "roleDefinitions",
+    [STORE_ROLE_ASSIGNMENT] = "roleAssignments",
+    [STORE_SETTING] = "settings",
 };
 
 const char *vault_transfer_kind_name(enum store_kind kind)
