@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/api/aside.h"
 #include "gateway/auth/rate.h"
 #include "gateway/backup/runs.h"
 #include "gateway/backup/schedule.h"
@@ -222,6 +223,7 @@ void gw_app_destroy(struct gw_app *app)
     gw_app_changes_end(app);
     gw_recovery_end(app);
     end_loops(app);
+    gw_aside_settle(app);
     gw_backup_schedule_stop(app->backup_schedule);
     vault_transfers_stop(app->transfers);
     /* the store's thread may still hold pointers to loops: it ends before they go */

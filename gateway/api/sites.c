@@ -139,12 +139,14 @@ static struct entry *by_name(const struct gw_sites *sites, struct kw_span name)
     return NULL;
 }
 
-/* The host without its port; what is in brackets is an address. */
+/* The host without its port and the dot of the root; what is in brackets is an address. */
 static struct kw_span host_of(struct kw_span authority)
 {
     const uint8_t *colon = authority.len ? memrchr(authority.data, ':', authority.len) : NULL;
     if (colon && authority.data[0] != '[')
         authority.len = (size_t)(colon - authority.data);
+    if (authority.len > 1 && authority.data[authority.len - 1] == '.')
+        authority.len--;
     return authority;
 }
 

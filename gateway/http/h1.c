@@ -209,11 +209,22 @@ static struct gw_h1_fault read_head(struct h1 *h1, const uint8_t *data, size_t l
     return parse_head(req, data, len, head);
 }
 
+static void go_on_reading(struct h1 *h1)
+{
+    h1->paused = false;
+    h1->body_ns = gw_loop_now(h1->conn->group->loop);
+    h1->body_got = 0;
+    h1->resume = true;
+    gw_conn_dirty(h1->conn);
+}
+
 /* A body that nobody wants: small ones are read away, for the sake of the connection. */
 static void refuse_body(struct h1 *h1)
 {
     h1->discard = true;
     h1->interim = false;
+    if (h1->paused) /* by a handler that has answered: it takes nothing more, and nobody waits */
+        go_on_reading(h1);
     if (h1->input != IN_BODY)
         return;
     if (h1->head.chunked || h1->head.expect_continue || h1->body_left > GW_DISCARD_MAX) {
@@ -530,12 +541,8 @@ static void h1_pause(struct gw_request *req, bool pause)
     if (!h1 || h1->paused == pause)
         return;
     h1->paused = pause;
-    if (!pause) {
-        h1->body_ns = gw_loop_now(h1->conn->group->loop);
-        h1->body_got = 0;
-        h1->resume = true;
-        gw_conn_dirty(h1->conn);
-    }
+    if (!pause)
+        go_on_reading(h1);
 }
 
 static const struct gw_transport h1_transport = {.send = h1_send, .pause_body = h1_pause};

@@ -16,9 +16,9 @@ from keys_test import ec_jwk, rsa_jwk
 EC_HASH = {32: hashes.SHA256(), 48: hashes.SHA384(), 64: hashes.SHA512()}
 ROTATE = {"lifetimeActions": [{"trigger": {"timeAfterCreate": "P90D"}, "action": {"type": "Rotate"}}],
           "attributes": {"expiryTime": "P2Y"}}
-LISTS = ("keys", "deletedkeys", "secrets", "deletedsecrets", "certificates", "deletedcertificates", "certificates/issuers")
-# what an instance may have besides; a path that is not there is not compared
-ADMINISTRATION = ("settings", "providers/Microsoft.Authorization/roleDefinitions", "providers/Microsoft.Authorization/roleAssignments")
+AUTHORIZATION = "providers/Microsoft.Authorization"
+LISTS = ("keys", "deletedkeys", "secrets", "deletedsecrets", "certificates", "deletedcertificates", "certificates/issuers",
+         f"{AUTHORIZATION}/roleDefinitions", f"{AUTHORIZATION}/roleAssignments")
 
 
 # --- filling ---------------------------------------------------------------------------------------------------------
@@ -82,17 +82,21 @@ def make_others(server):
     assert waits.status == 202, waits.body
 
 
+def guid(number):
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
 def make_roles(server):
-    """Role definitions and assignments, where the instance has them."""
-    base = "/providers/Microsoft.Authorization"
-    if server.get(f"{base}/roleAssignments").status != 200:
-        return 0
-    roles = server.get(f"{base}/roleDefinitions").json["value"]
-    for i, role in enumerate(roles[:3]):
-        where = ("", "/keys", "/keys/rsa-2048")[i]
-        body = {"properties": {"roleDefinitionId": role["id"], "principalId": f"0000000{i}-0000-4000-8000-000000000000"}}
-        put(server, f"{where}{base}/roleAssignments/1000000{i}-0000-4000-8000-000000000000", body)
-    return len(roles[:3])
+    """A role of its own, and assignments at every kind of scope."""
+    put(server, f"/{AUTHORIZATION}/roleDefinitions/{guid(9)}", {"properties": {
+        "roleName": "Signs alone", "description": "é", "permissions": [{"dataActions": ["Microsoft.KeyVault/managedHsm/keys/sign/action"]}]}})
+    roles = [role["id"] for role in listed(server, f"{AUTHORIZATION}/roleDefinitions")]
+    assert any(role.endswith(guid(9)) for role in roles), roles
+    for i, role in enumerate(roles):
+        body = {"properties": {"roleDefinitionId": role, "principalId": guid(100 + i)}}
+        put(server, f"{('', '/keys', '/keys/rsa-2048')[i % 3]}/{AUTHORIZATION}/roleAssignments/{guid(200 + i)}", body)
+    answer = server.request("PATCH", "/settings/AllowKeyManagementOperationsThroughARM", {"value": "true"})
+    assert answer.status == 200, answer.body
 
 
 def fill_hsm(server):
@@ -158,9 +162,7 @@ def inventory(server):
         note(local(server, item["id"]))
     note("/certificates/contacts")
     note("/certificates/waits/pending")
-    for path in ADMINISTRATION:
-        if server.get(f"/{path}").status == 200:
-            note(f"/{path}")
+    note("/settings")
     return seen
 
 

@@ -106,16 +106,40 @@ static void escape_one(struct gw_out *out, unsigned char c)
     }
 }
 
+/* Bytes of the character at `s`, which has bytes above ASCII; 0: it is not well-formed (RFC 3629).
+ */
+static size_t utf8_len(const unsigned char *s, size_t left)
+{
+    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || len > left)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return len;
+}
+
 void gw_out_string(struct gw_out *out, const char *data, size_t len)
 {
     gw_out_raw(out, "\"", 1);
     size_t from = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)data[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (c >= 0x20 && c != '"' && c != '\\' && c < 0x7f)
             continue;
+        size_t whole = c >= 0x80 ? utf8_len((const unsigned char *)data + i, len - i) : 0;
+        if (whole > 0) {
+            i += whole - 1;
+            continue;
+        }
         gw_out_raw(out, data + from, i - from);
-        escape_one(out, c);
+        if (c >= 0x80)
+            gw_out_raw(out, "\\ufffd", 6);
+        else
+            escape_one(out, c);
         from = i + 1;
     }
     gw_out_raw(out, data + from, len - from);

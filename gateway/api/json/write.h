@@ -22,8 +22,9 @@ void gw_out_free(struct gw_out *out);
 /** Bytes as they are. */
 void gw_out_raw(struct gw_out *out, const void *data, size_t len);
 void gw_out_text(struct gw_out *out, const char *text);
-/** A quoted, escaped JSON string (RFC 8259 section 7). `data` is UTF-8; bytes outside it are not
- *  checked here, control characters are escaped. */
+/** A quoted, escaped JSON string (RFC 8259 section 7). `data` is UTF-8; a byte that does not belong
+ *  to a well-formed character (a text that was cut) becomes U+FFFD, so that the whole stays JSON.
+ */
 void gw_out_string(struct gw_out *out, const char *data, size_t len);
 /** A quoted base64url string of the bytes. */
 void gw_out_b64(struct gw_out *out, struct kw_span bytes);

@@ -5,6 +5,20 @@
 #include "gateway/api/keys/keys.h"
 #include "gateway/app.h"
 
+static void on_changed(void *ctx, kw_status status, struct vault_key *key)
+{
+    struct gw_request *req = ctx;
+    struct gw_fault fault;
+    if (status != KW_E_INPUT) {
+        gw_reply_bundle(ctx, status, key);
+        return;
+    }
+    gw_fault_bad(&fault, "Property 'key_ops': a key exchange key has 'import' alone, from its "
+                         "creation on, and no other key gets it.");
+    gw_reply_fault(req, &fault);
+    gw_request_unref(req);
+}
+
 static void change_it(struct gw_request *req)
 {
     struct gw_key_body body;
@@ -28,7 +42,7 @@ static void change_it(struct gw_request *req)
     };
     gw_request_ref(req);
     vault_key_update(gw_site_of(req)->vault, req->loop, gw_site_of(req)->name, req->params[0],
-                     version, &change, gw_reply_bundle, req);
+                     version, &change, on_changed, req);
 }
 
 void gw_keys_update(struct gw_request *req)

@@ -10,6 +10,7 @@
 #include "gateway/api/json/base64url.h"
 #include "gateway/api/json/read.h"
 #include "gateway/api/reply.h"
+#include "gateway/api/route.h"
 #include "gateway/api/url.h"
 #include "gateway/domain/file.h"
 #include "gateway/domain/recovery.h"
@@ -45,7 +46,7 @@ static void work_free(struct work *work)
 static bool poll_at(struct gw_request *req, const char *path)
 {
     struct kw_span authority;
-    if (req->peer->face != GW_FACE_API)
+    if (req->route->face != GW_FACE_API) /* the peer may be gone by now */
         return true;
     if (!gw_authority(req, &authority))
         return false;

@@ -153,6 +153,10 @@ static kw_status apply(struct vault_object *object, const void *more)
     const struct vault_key_change *change = more;
     struct vault_key *key = of(object);
     if (change->has_ops) {
+        /* settled when it is made: what came wrapped for an exchange key is opened by an import
+         * alone, whoever may change operations afterwards */
+        if (change->op_import != key->op_import || (key->op_import && change->ops != key->ops))
+            return KW_E_INPUT;
         key->ops = change->ops;
         key->op_import = change->op_import;
         key->op_export = change->op_export;

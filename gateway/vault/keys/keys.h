@@ -72,7 +72,8 @@ struct vault_key_request {
     const struct vault_put_terms *terms; /* NULL: none */
 };
 
-/** Which members of an update are present. */
+/** Which members of an update are present. KW_E_INPUT where `op_import` would come or go, or a key
+ * that has it would get other operations. */
 struct vault_key_change {
     struct vault_change common;
     bool has_ops;

@@ -22,6 +22,7 @@ from full_backup_test import run  # noqa: E402
 from hsm import Group  # noqa: E402
 
 HSM = ("--hsm-name", "localhost")
+CRYPTO_USER, PERSON = "21dbd100-6940-42c2-9190-5d6cb909625b", "9d7f3c1a-0000-4000-8000-000000000001"
 STORE = ("--storage-account-name", ACCOUNT, "--blob-container-name", "backups")
 
 
@@ -59,6 +60,10 @@ class DisasterRecovery(unittest.TestCase):
 
     def kv(self, *arguments):
         return self.az.run("keyvault", *arguments)
+
+    def roles(self):
+        """Role assignments as az lists them; names of principals would be asked of a directory."""
+        return self.kv("role", "assignment", "list", *HSM, "--scope", "/keys/made-by-az", "--assignee-object-id", PERSON)
 
     def sas(self, permissions):
         end = (datetime.datetime.utcnow() + datetime.timedelta(minutes=500)).strftime("%Y-%m-%dT%H:%MZ")
@@ -147,7 +152,11 @@ class DisasterRecovery(unittest.TestCase):
         source.close()  # it has started anew, with its domain
         fill(source)
         self.kv("key", "create", *HSM, "--name", "made-by-az", "--kty", "RSA-HSM", "--size", "2048", "--tags", "a=b", "c=d")
+        self.kv("role", "assignment", "create", *HSM, "--role", CRYPTO_USER, "--assignee-object-id", PERSON,
+                "--assignee-principal-type", "User", "--scope", "/keys/made-by-az")
         before, work = inventory(source), Work(source)
+        roles = self.roles()
+        self.assertIn(PERSON, [role["principalId"] for role in roles])
         domain = source.mark_of("old-a")
         made = self.kv("backup", "start", *HSM, *STORE, "--storage-container-SAS-token", self.sas("crdw"))
         self.assertEqual(made["status"], "Succeeded")
@@ -172,6 +181,7 @@ class DisasterRecovery(unittest.TestCase):
         self.kv(*restore, folder)
 
         self.assertEqual(differences(before, inventory(target)), {})
+        self.assertEqual(self.roles(), roles)
         began = time.monotonic()
         signatures, openings = work.check(target)
         print(f"\n    {len(before)} answers the same, {len(work.keys)} key versions: {signatures} signatures verified, "

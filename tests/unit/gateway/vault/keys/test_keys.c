@@ -331,6 +331,9 @@ static void test_tampered_record_is_refused(void **state)
             "CASE WHEN substr(record, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB)");
     assert_int_equal(ts_key_get(tv, "k", NULL, NULL), KW_E_INTEGRITY);
     assert_int_equal(ts_key_enable(tv, "k", NULL, true), KW_E_INTEGRITY);
+    /* and of what lists read */
+    sql(tv, "UPDATE shown SET record = CAST(substr(record, 1, length(record) - 1) || "
+            "CASE WHEN substr(record, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB)");
     vault_key_list(tv->vault, ts_loop_handle(tv->loop), "v", false, NULL, 3, take_page, &page);
     assert_true(ts_loop_run_until(tv->loop, &page.done, 10000));
     assert_int_equal(page.status, KW_E_INTEGRITY);
