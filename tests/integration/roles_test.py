@@ -88,8 +88,10 @@ class Definitions(Case):
         self.assertFalse([a for a in admin if "/keys/" in a])
         self.assertEqual(self.server.get(f"{DEFINITIONS}/{CRYPTO_USER.upper()}").json, user)
         # the spellings of clients: the scope "/", the scope ""
-        for prefix in ("//", "/"):
+        for prefix in ("//", "/", "/keys", "//keys/any"):
             self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}").json, listed)
+            self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}/{CRYPTO_USER}").json, user)
+        self.expect(self.server.request("PUT", f"/keys{DEFINITIONS}/{guid()}", role()), 405)
 
     def test_custom_role_lives(self):
         id = guid()
@@ -165,6 +167,8 @@ class Assignments(Case):
             self.assertEqual(self.server.get(f"{path}{ASSIGNMENTS}/{id}").json, made)
             # the same request again, as clients repeat it
             self.assertEqual(self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{id}", body), 201).json, made)
+            # a wider scope has it too, as clients ask for it; a narrower or another one has not
+            self.assertEqual(self.server.get(f"{ASSIGNMENTS}/{id}").json, made)
             self.expect(self.server.get(f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
             self.expect(self.server.request("DELETE", f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
             # what it says cannot be changed
