@@ -177,6 +177,7 @@ static kw_status send_config(struct pool_p11 *p11, struct pool_p11_host *host)
                                    .token_label = text_of(member->token_label),
                                    .token_serial = text_of(member->token_serial),
                                    .sessions = host->sessions,
+                                   .processors = pool_spawn_processors(p11->host_count),
                                    .loaded_keys = member->loaded_keys,
                                    .coalesce = !member->coalesce_off,
                                    .sandbox = (uint8_t)member->sandbox,

@@ -233,6 +233,8 @@ void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_
         (void)!pool_login_settle(&login, POOL_LOGIN_UNSPENT);
         pool_p11_start_failed(p11, host, "the login could not be sent");
     } else {
+        /* one try: a host that dies over it leaves no word, and the next one goes by the record */
+        p11->operator_allows = false;
         host->phase = POOL_P11_WAIT_LOGIN;
         host->phase_deadline_ns = now_ns + config_of(p11)->hard_deadline_ns;
     }
@@ -265,7 +267,6 @@ void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, str
     } else if (msg.ckr != CKR_OK) {
         pool_p11_start_failed(p11, host, why);
     } else {
-        p11->operator_allows = false;
         host->phase = POOL_P11_WAIT_READY;
         pool_member_transition(p11->member, POOL_EV_LOGGED_IN, "");
     }

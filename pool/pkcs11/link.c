@@ -461,6 +461,10 @@ static bool on_need_key(struct pool_link *link, struct pool_link_channel *channe
         (void)take(link, channel, slot);
         return true;
     }
+    if (slot->asked || slot->op->key == NULL) {
+        return false; /* it would be given the same again, without an end */
+    }
+    slot->asked = true;
     return encode(channel, slot->op, id, true) == KW_OK;
 }
 

@@ -28,6 +28,9 @@ typedef void vault_roles_done_fn(void *ctx, kw_status status);
 void vault_roles_load(struct vault_roles *roles, struct gw_loop *loop, vault_roles_done_fn *done,
                       void *ctx);
 
+/** The same for a caller that does not wait: starts it unless it was started so already. */
+void vault_roles_prompt(struct vault_roles *roles, struct gw_loop *loop);
+
 /* --- a check --- */
 
 enum vault_access {
