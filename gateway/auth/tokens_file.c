@@ -153,21 +153,13 @@ static json_t *set_to_json(const struct gw_token_set *set)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < set->count; i++) {
-<<<<<<< HEAD
-        char text[2 * GW_TOKEN_HASH + 1];
-        kw_hex_write(text, set->tokens[i].hash, GW_TOKEN_HASH);
-        json_t *item = json_pack("{s:s,s:s,s:I}", "id", set->tokens[i].id, "sha256", text,
-                                 "created", (json_int_t)set->tokens[i].created);
-=======
         const struct gw_token *token = &set->tokens[i];
         char text[2 * GW_TOKEN_HASH + 1], principal[GW_GUID_TEXT + 1];
-        for (size_t j = 0; j < GW_TOKEN_HASH; j++)
-            snprintf(text + 2 * j, 3, "%02x", token->hash[j]);
+        kw_hex_write(text, token->hash, GW_TOKEN_HASH);
         gw_guid_write(principal, token->principal);
         json_t *item = json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", token->id, "sha256", text,
                                  "created", (json_int_t)token->created, "principal", principal,
                                  "access", token->full ? "full" : "assigned");
->>>>>>> main
         if (json_array_append_new(list, item) != 0) {
             json_decref(list);
             return NULL;
