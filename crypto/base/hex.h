@@ -1,5 +1,6 @@
 #pragma once
-/* Bytes as hexadecimal digits and back. Not in constant time: not for what is secret on the way in. */
+/* Bytes as hexadecimal digits and back. Not in constant time: not for what is secret on the way in.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
