@@ -608,8 +608,34 @@ vaults:
         self.allowed("app-2", "GET", "/keys")
         self.take(given)
         self.assertEqual(self.ask("app-2", "GET", "/keys").status, 403)
-        for words in (("create", "x", "--principal", "me"), ("revoke", "app", "--no-access"), ("create", "--no-access")):
-            self.assertEqual(self.cli("token", *words).returncode, 2)
+        for words in (("create", "x", "--principal", "me"), ("revoke", "app", "--no-access"), ("create", "--no-access"),
+                      ("create", "x", "--role", "r"), ("create", "x", "--scope", "/"), ("create", "x", "--no-access", "--vault", "hsm"),
+                      ("create", "x", "--no-access", "--role", "r", "--scope", "/secrets")):
+            self.assertEqual(self.cli("token", *words).returncode, 2, words)
+
+    def test_a_token_with_its_role(self):
+        words = ("token", "create", "signer", "--no-access", "--vault", "hsm", "--scope", "/keys/held", "--role")
+        missing = self.cli(*words, "Nobody's")
+        self.assertEqual((missing.returncode, missing.stdout), (1, ""))
+        self.assertIn("has no role", missing.stderr)
+        made = self.cli(*words, "managed hsm crypto user")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("at /keys/held", made.stderr)
+        self.tokens["signer"] = made.stdout.strip()
+        self.principals["signer"] = re.search(r"principal is ([0-9a-f-]{36})", made.stderr).group(1)
+        self.process.send_signal(signal.SIGHUP)
+        self.allowed("owner", "POST", "/keys/held/create", {"kty": "EC"})
+        end = time.monotonic() + 20
+        while self.ask("signer", "GET", "/keys/held").status == 401:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        self.allowed("signer", "POST", "/keys/held/sign", {"alg": "ES256", "value": TEXT})
+        self.refused("signer", "GET", "/keys")
+        changes = [line for line in map(json.loads, self.server.log().splitlines()) if line["message"] == "roles changed"]
+        mine = [line for line in changes if line["principal"] == self.principals["signer"]]
+        self.assertEqual([(line["what"], line["vault"], line["scope"], line["role"]) for line in mine],
+                         [("role_assignments_put", "hsm", "/keys/held", CRYPTO_USER)])
+        self.assertTrue(mine[0]["by"].startswith("uid:"))
 
 
 if __name__ == "__main__":
