@@ -150,6 +150,7 @@ static kw_status prepare(struct pool *pool, struct pool_member *member,
     atomic_store(&member->leaves_when_safe, false);
     atomic_store(&member->priority, config->priority == 0 ? 1 : config->priority);
     member->retry = 0;
+    member->trying = false;
     member->next_retry_ns = INT64_MAX;
     member->failed_ns = 0;
     member->reason[0] = '\0';
