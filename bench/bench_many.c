@@ -14,7 +14,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/config/domain_key.h"
-#include "gateway/vault/backup.h"
+#include "gateway/vault/archive/backup.h"
 #include "tests/support/ts_vault.h"
 
 #define HOT   100
@@ -48,8 +48,7 @@ static void wait_done(struct world *w, const char *what)
     w->done = false;
 }
 
-/* --- filling -----------------------------------------------------------------------------------
- */
+/* --- filling --- */
 
 static void name_of(char out[16], unsigned n)
 {
@@ -125,8 +124,7 @@ static void fill(struct world *w)
     flush(w, &f);
 }
 
-/* --- calls -------------------------------------------------------------------------------------
- */
+/* --- calls --- */
 
 static void on_key(void *ctx, kw_status status, struct vault_key *key)
 {

@@ -7,14 +7,17 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/api/aside.h"
 #include "gateway/auth/rate.h"
+#include "gateway/backup/runs.h"
+#include "gateway/backup/schedule.h"
 #include "gateway/config/dev_files.h"
 #include "gateway/config/durable.h"
-#include "gateway/domain.h"
+#include "gateway/domain/domain.h"
+#include "gateway/domain/recovery.h"
 #include "gateway/http/http.h"
 #include "gateway/obs/certificates.h"
 #include "gateway/obs/log.h"
-#include "gateway/recovery.h"
 #include "gateway/vault/lifecycle.h"
 
 static unsigned choose_loops(const struct gw_config *config)
@@ -45,26 +48,6 @@ static kw_status build_pool(struct gw_app *app, char *error, size_t error_len)
     if (status != KW_OK)
         snprintf(error, error_len, "the group of members cannot be started (%s)",
                  kw_status_name(status));
-    return status;
-}
-
-static kw_status build_transfers(struct gw_app *app, char *error, size_t error_len)
-{
-    static const struct vault_pace pace = {.percent = 5, .bytes_per_second = 8u << 20};
-    char dir[3072];
-    snprintf(dir, sizeof dir, "%s/transfers", app->config->data);
-    kw_status status =
-        vault_transfers_create(&app->transfers, app->vault, dir, &pace, &app->draining);
-    if (status != KW_OK)
-        snprintf(error, error_len, "%s cannot be made and read (%s)", dir, kw_status_name(status));
-    if (status == KW_OK && app->config->dev)
-        status = gw_make_folder(app->config->backup_folders[0], error, error_len);
-    app->backups = (struct backup_rules){.folders = app->config->backup_folders,
-                                         .folder_count = app->config->backup_folder_count,
-                                         .ca = app->config->backup_ca ? app->config->backup_ca
-                                                                      : getenv("SSL_CERT_FILE")};
-    if (status == KW_OK)
-        vault_full_rules(app->transfers, &app->backups);
     return status;
 }
 
@@ -121,7 +104,7 @@ static kw_status build_loops(struct gw_app *app, char *error, size_t error_len)
 static kw_status build_domain(struct gw_app *app, char *error, size_t error_len)
 {
     const struct gw_config *config = app->config;
-    kw_status status = gw_domain_open(&app->domain, app->store, config->data,
+    kw_status status = gw_domain_open(&app->domain, app->store, config,
                                       config->dev && !config->await_domain, error, error_len);
     if (status != KW_E_NOT_FOUND || !config->await_domain)
         return status;
@@ -157,7 +140,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "out of memory");
         return KW_E_NOMEM;
     }
-    KW_TRY(build_transfers(app, error, error_len));
+    KW_TRY(gw_app_backups_build(app, error, error_len));
     KW_TRY(build_auth(app, error, error_len));
     app->rate = gw_rate_create(config->limits.rate);
     if (!app->rate) {
@@ -170,6 +153,7 @@ static kw_status build(struct gw_app *app, char *error, size_t error_len)
         snprintf(error, error_len, "out of memory");
         return KW_E_NOMEM;
     }
+    gw_metrics_part(app->metrics, gw_backup_runs_metrics, app->backup_runs);
     KW_TRY(build_loops(app, error, error_len));
     gw_certificates_note(app->metrics, config);
     return KW_OK;
@@ -213,7 +197,11 @@ kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len)
     }
     gw_app_changes_begin(app);
     gw_recovery_begin(app);
-    return KW_OK;
+    kw_status status = gw_backup_schedule_start(&app->backup_schedule, app);
+    if (status != KW_OK)
+        snprintf(error, error_len, "the schedule of backups cannot be started (%s)",
+                 kw_status_name(status));
+    return status;
 }
 
 static void end_loops(struct gw_app *app)
@@ -234,6 +222,8 @@ void gw_app_destroy(struct gw_app *app)
     gw_app_changes_end(app);
     gw_recovery_end(app);
     end_loops(app);
+    gw_aside_settle(app);
+    gw_backup_schedule_stop(app->backup_schedule);
     vault_transfers_stop(app->transfers);
     /* the store's thread may still hold pointers to loops: it ends before they go */
     if (app->store)
@@ -245,6 +235,7 @@ void gw_app_destroy(struct gw_app *app)
     gw_rate_destroy(app->rate);
     gw_auth_destroy(app->auth);
     vault_transfers_destroy(app->transfers);
+    gw_app_backups_free(app);
     gw_sites_destroy(app->sites);
     if (app->vault)
         vault_destroy(app->vault);

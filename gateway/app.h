@@ -10,9 +10,9 @@
 #include "gateway/obs/metrics.h"
 #include "gateway/schedule.h"
 #include "gateway/store/store.h"
-#include "gateway/vault/export.h"
-#include "gateway/vault/full.h"
-#include "gateway/vault/keys.h"
+#include "gateway/vault/archive/export.h"
+#include "gateway/vault/archive/full.h"
+#include "gateway/vault/keys/keys.h"
 #include "pool/pool.h"
 
 #define GW_MAX_LOOPS 16
@@ -36,6 +36,13 @@ struct gw_kept_limits {
     struct gw_limits limits;
 };
 
+/** Terms of backups that were read; kept to the end because a job may still use them. */
+struct gw_kept_backups {
+    struct gw_kept_backups *before;
+    struct gw_backup_config config;
+    struct backup_rules rules;
+};
+
 struct gw_app {
     struct gw_config *config;
     struct kc_domain *domain;
@@ -43,7 +50,9 @@ struct gw_app {
     struct pool *pool;
     struct vault *vault;
     struct vault_transfers *transfers; /* exports, imports, backups */
-    struct backup_rules backups;
+    struct gw_backup_runs *backup_runs;
+    struct gw_backup_schedule *backup_schedule;
+    struct gw_kept_backups *backups; /* the newest terms first: gw_app_backups_set */
     struct gw_sites *sites;
     struct gw_auth *auth;
     struct gw_rate *rate;
@@ -98,6 +107,14 @@ static inline const struct gw_limits *gw_app_limits(struct gw_app *app)
     const struct gw_limits *now = atomic_load_explicit(&app->limits_now, memory_order_acquire);
     return now ? now : &app->config->limits;
 }
+
+/** Builds what backups need but for the schedule, which starts with the loops. */
+KW_MUST_CHECK kw_status gw_app_backups_build(struct gw_app *app, char *error, size_t error_len);
+/** Takes over the terms of a configuration. Main thread. */
+KW_MUST_CHECK kw_status gw_app_backups_set(struct gw_app *app,
+                                           const struct gw_backup_config *terms);
+/** After the transfers' end. */
+void gw_app_backups_free(struct gw_app *app);
 
 /** Tears down in reverse order. NULL is allowed. */
 void gw_app_destroy(struct gw_app *app);

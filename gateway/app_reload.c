@@ -55,8 +55,7 @@ static void keep_state(struct gw_app *app, const char *restart, const char *erro
     pthread_mutex_unlock(&state_lock);
 }
 
-/* --- what needs a restart ---------------------------------------------------------------------
- */
+/* --- what needs a restart --- */
 
 struct names {
     char text[sizeof((struct gw_reload_state *)0)->restart];
@@ -69,8 +68,7 @@ static void name_add(struct names *names, const char *member)
              *member ? " (" : "", member, *member ? ")" : "");
 }
 
-/* --- the group --------------------------------------------------------------------------------
- */
+/* --- the group --- */
 
 static struct pool_config settings_of(const struct gw_config *config)
 {
@@ -152,8 +150,7 @@ static void apply_group(struct gw_app *app, const struct gw_config *fresh, struc
     remove_others(app, fresh, restart);
 }
 
-/* --- limits and tokens ------------------------------------------------------------------------
- */
+/* --- limits and tokens --- */
 
 static void apply_limits(struct gw_app *app, const struct gw_config *fresh)
 {
@@ -197,8 +194,7 @@ static bool reload_certificates(struct gw_app *app)
     return true;
 }
 
-/* --- SIGHUP -----------------------------------------------------------------------------------
- */
+/* --- SIGHUP --- */
 
 /* NULL: --dev, or a file that is not valid: then nothing of it is applied. */
 static struct gw_config *read_config(struct gw_app *app, char *error, size_t error_len)
@@ -224,6 +220,8 @@ static void reload(struct gw_app *app)
         gw_config_changed(app->config, fresh, restart.text, sizeof restart.text);
         apply_group(app, fresh, &restart);
         apply_limits(app, fresh);
+        if (gw_app_backups_set(app, &fresh->backup) != KW_OK)
+            gw_log(GW_LOG_ERROR, "the terms of backups stay as they were: out of memory", NULL);
     }
     bool certificates = reload_certificates(app);
     bool tokens = reload_tokens(app, fresh);
@@ -247,8 +245,7 @@ void gw_app_reload(struct gw_app *app)
     pthread_mutex_unlock(&lock);
 }
 
-/* --- one member -------------------------------------------------------------------------------
- */
+/* --- one member --- */
 
 static int load_for(struct gw_app *app, struct gw_config **fresh, char *text, size_t len)
 {

@@ -16,7 +16,7 @@
 
 #define BEAT_MAX_AGE KW_S(5)
 
-/* --- beats ------------------------------------------------------------------------------------ */
+/* --- beats --- */
 
 static void answer(void *arg)
 {
@@ -45,8 +45,7 @@ bool gw_app_loops_alive(const struct gw_app *app)
     return true;
 }
 
-/* --- the main thread ----------------------------------------------------------------------------
- */
+/* --- the main thread --- */
 
 static void drain(struct gw_app *app)
 {

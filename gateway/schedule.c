@@ -4,9 +4,9 @@
 #include "gateway/app.h"
 #include "gateway/net/loop.h"
 #include "gateway/obs/log.h"
-#include "gateway/vault/cert.h"
+#include "gateway/vault/certificates/certificates.h"
+#include "gateway/vault/keys/rotation.h"
 #include "gateway/vault/lifecycle.h"
-#include "gateway/vault/rotation.h"
 
 #define EVERY KW_S(30)
 #define FIRST KW_S(2)

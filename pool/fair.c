@@ -4,8 +4,7 @@
 
 #define PROBES 8u
 
-/* --- tags ----------------------------------------------------------------------------------------
- */
+/* --- tags --- */
 
 /* A flow that has ended says nothing: whoever comes first may have its place. */
 static int64_t *flow_of(struct pool_fair_clock *clock, uint64_t client)
@@ -54,8 +53,7 @@ void pool_fair_idle(struct pool_fair_clock *clock)
     }
 }
 
-/* --- the queue -----------------------------------------------------------------------------------
- */
+/* --- the queue --- */
 
 static bool before(const struct pool_op *a, const struct pool_op *b)
 {

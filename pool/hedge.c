@@ -117,8 +117,7 @@ void pool_hedge_unwatch(struct pool_op *op, bool done)
     }
 }
 
-/* ---- the twin -----------------------------------------------------------------------------------
- */
+/* --- the twin --- */
 
 static struct pool_hedge *make(struct pool_port *port, size_t out_cap)
 {
@@ -215,8 +214,7 @@ void pool_hedge_run(struct pool_port *port)
     }
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* --- the end --- */
 
 static void hand_over(struct pool_hedge *hedge)
 {

@@ -87,7 +87,7 @@ KW_MUST_CHECK kw_status pool_inventory(struct pool_port *port, bool tokens, pool
 /** NULL is allowed. */
 void pool_inventory_free(struct pool_inventory *inventory);
 
-/* --- agreement ------------------------------------------------------------------------------- */
+/* --- agreement --- */
 
 enum pool_agreement_result {
     POOL_AGREE_SAME,

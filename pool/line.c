@@ -8,8 +8,7 @@
 #define SMALL_PART  16u /* of the line's bound: what a client may always have */
 #define RETRY_MAX_S 60
 
-/* --- how long the line is ------------------------------------------------------------------------
- */
+/* --- how long the line is --- */
 
 static uint32_t *held_by(struct pool_port *port, const struct pool_op *op)
 {
@@ -85,8 +84,7 @@ bool pool_line_admits(struct pool_port *port, struct pool_op *op)
     return false;
 }
 
-/* --- in and out ----------------------------------------------------------------------------------
- */
+/* --- in and out --- */
 
 /* What it will cost, as measured on any member that knows. */
 static uint32_t cost(const struct pool *pool, const struct pool_op *op)

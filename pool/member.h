@@ -177,8 +177,7 @@ struct pool_member {
     char reason[192];
 };
 
-/* --- what the group gives the kinds ------------------------------------------------------------
- */
+/* --- what the group gives the kinds --- */
 
 /** The only way health changes: looks (health, event) up in the table of pool/member_state.c,
  * stores the new word, tells the observer. An unlisted pair changes nothing and is counted. Any

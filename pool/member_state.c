@@ -151,8 +151,7 @@ enum pool_health pool_health_next(enum pool_health health, enum pool_health_even
     return (enum pool_health)(table[health][event] - 1);
 }
 
-/* ---- the word: role | admin << 8 | health << 16 | slot state << 24 -----------------------------
- */
+/* --- the word: role | admin << 8 | health << 16 | slot state << 24 --- */
 
 uint32_t pool_member_word(enum pool_role role, enum pool_health health)
 {
@@ -217,8 +216,7 @@ bool pool_member_accepts(const struct pool_member *member)
             health == POOL_HEALTH_SUSPECT);
 }
 
-/* ---- changes -----------------------------------------------------------------------------------
- */
+/* --- changes --- */
 
 /* First wait, doubled per attempt up to a minute, +-15 % so that members that fell together do not
  * come back together. */
@@ -422,8 +420,7 @@ unsigned pool_member_weight(const struct pool_member *member, int64_t now_ns)
     return (unsigned)(102 + 922 * since / POOL_SLOW_START_NS);
 }
 
-/* ---- what operators read -----------------------------------------------------------------------
- */
+/* --- what operators read --- */
 
 static void sense_down(const struct pool_member *member, int64_t now_ns, char *out, size_t cap)
 {

@@ -23,7 +23,7 @@ struct pool_generated {
 typedef void pool_done_fn(struct pool_op *op);
 
 struct pool_op {
-    /* --- the caller's part ------------------------------------------------------------------ */
+    /* --- the caller's part --- */
     struct kc_lane_op lane; /* kind, alg, spans and out buffer; `lane.key` is set by the pool;
                                results (status, out.len, tag, valid) come back here. The buffers
                                must stay alive until on_done: a caller whose client went away
@@ -50,7 +50,7 @@ struct pool_op {
     pool_done_fn *on_done;
     void *owner; /* the caller's */
 
-    /* --- results beside lane ---------------------------------------------------------------- */
+    /* --- results beside lane --- */
     const char *served_by; /* member's name, static for the life of the pool; NULL when none did */
     uint64_t served_on;    /* the same as the member's bit; 0 when none did */
 

@@ -85,7 +85,7 @@ KW_MUST_CHECK kw_status pool_create(struct pool **out, const struct pool_config 
  * NULL is allowed. */
 void pool_destroy(struct pool *pool);
 
-/* --- keys ------------------------------------------------------------------------------------ */
+/* --- keys --- */
 
 /** What the pool must know of a key. The pool copies it. */
 #define POOL_SCOPE_MAX 63
@@ -117,7 +117,7 @@ const struct kc_public *pool_key_public(const struct pool_key *key);
 KW_MUST_CHECK kw_status pool_key_wrap(struct pool *pool, const uint8_t id[KW_KEY_ID_LEN],
                                       const struct kc_key *key, bool hsm, struct kw_buf *blob);
 
-/* --- ports ----------------------------------------------------------------------------------- */
+/* --- ports --- */
 
 /** One per event-loop thread. */
 KW_MUST_CHECK kw_status pool_port_create(struct pool_port **out, struct pool *pool);
@@ -144,7 +144,7 @@ KW_MUST_CHECK kw_status pool_submit(struct pool_port *port, struct pool_op *op);
 KW_MUST_CHECK kw_status pool_submit_to(struct pool_port *port, struct pool_op *op,
                                        const char *member);
 
-/* --- what can be seen ------------------------------------------------------------------------ */
+/* --- what can be seen --- */
 
 /** Upper bounds in nanoseconds of the latency histogram's buckets; the last is +Inf (0). */
 #define POOL_LATENCY_BUCKETS 20
@@ -206,6 +206,14 @@ enum pool_command {
 KW_MUST_CHECK kw_status pool_member_command(struct pool *pool, const char *name,
                                             enum pool_command command);
 
+/** Orders, durably, that the tokens under the names of these members be joined to `domain`,
+ * whatever they were before, when a pool of that domain meets them. For a domain that an operator
+ * has brought in with its quorum. Members without a token have nothing to join. Any thread, blocks.
+ */
+KW_MUST_CHECK kw_status pool_join_order(const char *state_dir,
+                                        const struct pool_member_config *members, size_t count,
+                                        const struct kc_domain *domain);
+
 /* --- changes while it serves ------------------------------------------------------------------
  * Any thread that may block for some milliseconds. Nothing that is under way is dropped: a member
  * that is new takes work once it is up, one that leaves first ends what it works on, and one whose
@@ -249,7 +257,7 @@ size_t pool_member_names(struct pool *pool, char names[POOL_MAX_MEMBERS][POOL_NA
 KW_MUST_CHECK kw_status pool_settings_change(struct pool *pool, const struct pool_config *config,
                                              bool *changed);
 
-/* --- remote members -------------------------------------------------------------------------- */
+/* --- remote members --- */
 
 /** KW_OK for "https://HOST[:PORT]"; else KW_E_INPUT. */
 KW_MUST_CHECK kw_status pool_remote_url_check(const char *url);

@@ -36,8 +36,7 @@ static void free_text(const char **text)
     *text = NULL;
 }
 
-/* ---- of a member ------------------------------------------------------------------------------
- */
+/* --- of a member --- */
 
 kw_status pool_member_config_copy(struct pool_member_config *kept,
                                   const struct pool_member_config *config)

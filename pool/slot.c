@@ -15,8 +15,7 @@
 #define STEP_NS  KW_MS(10)  /* while something goes on */
 #define AGAIN_NS KW_MS(100) /* ports are told once more: one may have been short of memory */
 
-/* ---- the table --------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 #define TO(name) (POOL_SLOT_##name + 1)
 
@@ -50,8 +49,7 @@ const char *pool_slot_event_name(enum pool_slot_event event)
     return (unsigned)event < POOL_SLOT_EVENTS ? event_names[event] : "?";
 }
 
-/* ---- moves ------------------------------------------------------------------------------------
- */
+/* --- moves --- */
 
 enum pool_slot_state pool_slot(const struct pool_member *member)
 {
@@ -110,8 +108,7 @@ static void move(struct pool_member *member, enum pool_slot_event event, const c
     pool_supervisor_wake(pool);
 }
 
-/* ---- in ---------------------------------------------------------------------------------------
- */
+/* --- in --- */
 
 static struct pool_member *find_free(struct pool *pool)
 {
@@ -234,8 +231,7 @@ kw_status pool_slot_fill_core(struct pool *pool)
     return KW_OK;
 }
 
-/* ---- out --------------------------------------------------------------------------------------
- */
+/* --- out --- */
 
 void pool_slot_leave(struct pool_member *member, bool for_good, const char *why)
 {
@@ -298,8 +294,7 @@ bool pool_slot_detached(const struct pool_member *member)
            atomic_load(&member->attached) == 0;
 }
 
-/* ---- the supervisor's step --------------------------------------------------------------------
- */
+/* --- the supervisor's step --- */
 
 struct pool_member *pool_slot_find(struct pool *pool, const char *name, bool heir)
 {

@@ -10,8 +10,7 @@
 
 #define BATCH 64 /* messages handed to a kernel at once */
 
-/* --- the schedule of a key ----------------------------------------------------------------------
- */
+/* --- the schedule of a key --- */
 
 static kw_status schedule_build(void **out, const struct kc_key *key)
 {
@@ -46,8 +45,7 @@ static const struct kc_aes_schedule *schedule_of(const struct kc_lane_op *op)
     return op->key->slots[KC_KEY_SLOT_AES].prepared;
 }
 
-/* --- key wrap ------------------------------------------------------------------------------------
- */
+/* --- key wrap --- */
 
 /* Messages of one sort: KW or KWP, wrap or unwrap. */
 struct kw_bucket {
@@ -99,8 +97,7 @@ static void run_kw(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *s
         kw_flush(room, which);
 }
 
-/* --- GCM -----------------------------------------------------------------------------------------
- */
+/* --- GCM --- */
 
 struct gcm_room {
     struct kc_gcm_message messages[BATCH];
@@ -158,8 +155,7 @@ static void run_gcm(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *
     gcm_some(ops, n, scratch, true);
 }
 
-/* --- CBC -----------------------------------------------------------------------------------------
- */
+/* --- CBC --- */
 
 struct cbc_room {
     struct kc_cbc_scratch scratch;
@@ -249,8 +245,7 @@ static void run_cbc(struct kc_lane_op *const *ops, size_t n, struct kc_scratch *
     cbc_some(ops, n, scratch, true);
 }
 
-/* --- registration --------------------------------------------------------------------------------
- */
+/* --- registration --- */
 
 /* Nanoseconds of one operation of 32 (KW, GCM) or 256 bytes (CBC) with full lanes, Zen 4 at 3.5
  * GHz. */

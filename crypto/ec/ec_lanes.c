@@ -14,8 +14,7 @@
 static const unsigned break_even_sign[CURVES] = {2, 1, 1};
 static const unsigned break_even_verify[CURVES] = {2, 1, 2};
 
-/* --- what a key carries -------------------------------------------------------------------------
- */
+/* --- what a key carries --- */
 
 static kw_status key_build(void **out, const struct kc_key *key)
 {
@@ -41,8 +40,7 @@ static const struct kc_ec_key *key_of(const struct kc_lane_op *op)
     return op->key->slots[KC_KEY_SLOT_EC].prepared;
 }
 
-/* --- signing ------------------------------------------------------------------------------------
- */
+/* --- signing --- */
 
 static void sign_some(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch)
 {
@@ -65,8 +63,7 @@ static void sign_some(struct kc_lane_op *const *ops, unsigned count, struct kc_s
     }
 }
 
-/* --- verifying ----------------------------------------------------------------------------------
- */
+/* --- verifying --- */
 
 static void verify_some(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch)
 {
@@ -87,8 +84,7 @@ static void verify_some(struct kc_lane_op *const *ops, unsigned count, struct kc
     }
 }
 
-/* --- batches of any length ----------------------------------------------------------------------
- */
+/* --- batches of any length --- */
 
 typedef void some_fn(struct kc_lane_op *const *ops, unsigned count, struct kc_scratch *scratch);
 
@@ -131,8 +127,7 @@ static void run_verify(struct kc_lane_op *const *ops, size_t n, struct kc_scratc
     run(ops, n, scratch, verify_some, break_even_verify);
 }
 
-/* --- registration -------------------------------------------------------------------------------
- */
+/* --- registration --- */
 
 /* Nanoseconds of one operation with full lanes, Zen 4 at 3.5 GHz, checks included. */
 #define SIGN(ns)                                                                                   \

@@ -63,8 +63,7 @@ struct kc_key {
     } slots[KC_KEY_SLOT_COUNT];
 };
 
-/* --- making keys; shared by the files of crypto/keys -------------------------------------------
- */
+/* --- making keys; shared by the files of crypto/keys --- */
 
 /** How far the parts of a private key are looked at. */
 enum kc_key_care {

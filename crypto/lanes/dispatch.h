@@ -50,13 +50,11 @@ size_t kc_dispatch_scratch_len(void);
 /** Known answers through the table as it stands (selftest.c). */
 KW_MUST_CHECK kw_status kc_selftest(void);
 
-/* --- OpenSSL kernels ---------------------------------------------------------------------------
- */
+/* --- OpenSSL kernels --- */
 kc_modexp_fn kc_openssl_rsa_private, kc_openssl_rsa_private_plain, kc_openssl_rsa_public;
 kc_run_fn kc_openssl_ecdsa, kc_openssl_kw, kc_openssl_gcm, kc_openssl_cbc, kc_openssl_hmac;
 
-/* --- RSA operations around any modexp kernel (rsa_run.c, check.c) --------------------------------
- */
+/* --- RSA operations around any modexp kernel (rsa_run.c, check.c) --- */
 kc_run_fn kc_rsa_run_private, kc_rsa_run_public;
 
 /** True when `recovered`, the public operation on an answer, belongs to the caller's input of `op`:

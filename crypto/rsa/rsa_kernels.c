@@ -9,8 +9,7 @@
 #define MIN_PRIVATE_2048 4
 #define MIN_OTHER        2
 
-/* --- what a key carries: a kc_rsa_private_ctx, or its public beginning alone ---------------------
- */
+/* --- what a key carries: a kc_rsa_private_ctx, or its public beginning alone --- */
 
 static kw_status fill_context(void *ctx, const struct kc_key *key)
 {
@@ -62,8 +61,7 @@ static const void *context_of(const struct kc_key *key)
     return key->slots[KC_KEY_SLOT_RSA].prepared;
 }
 
-/* --- modexp rows --------------------------------------------------------------------------------
- */
+/* --- modexp rows --- */
 
 /** Splits off the jobs whose keys have no context: OpenSSL does those. */
 static unsigned take_fit(struct kc_rsa_job **fit, struct kc_rsa_job *jobs, size_t n,

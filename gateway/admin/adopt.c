@@ -11,9 +11,9 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
-#include "gateway/api/alg_names.h"
-#include "gateway/api/json_read.h"
-#include "gateway/api/object_common.h"
+#include "gateway/api/crypto/alg_names.h"
+#include "gateway/api/json/read.h"
+#include "gateway/api/objects/common.h"
 #include "gateway/app.h"
 #include "gateway/obs/log.h"
 
@@ -54,8 +54,7 @@ static void refuse(struct adoption *adoption, int http, json_t *why)
     end(adoption);
 }
 
-/* --- the record --------------------------------------------------------------------------------
- */
+/* --- the record --- */
 
 static json_t *names_json(const struct adoption *adoption, enum pool_agreement_result result)
 {
@@ -126,8 +125,7 @@ static void store(struct adoption *adoption)
                     adoption);
 }
 
-/* --- the trial ---------------------------------------------------------------------------------
- */
+/* --- the trial --- */
 
 static const char *reason_of(kw_status status)
 {
@@ -212,8 +210,7 @@ static kw_status try_key(struct adoption *adoption)
     return KW_OK;
 }
 
-/* --- which key ---------------------------------------------------------------------------------
- */
+/* --- which key --- */
 
 static bool is_meant(const struct adoption *adoption, const struct gw_token_key *key)
 {
@@ -318,8 +315,7 @@ static void on_scanned(struct gw_key_scan *scan)
     free(keys);
 }
 
-/* --- the request -------------------------------------------------------------------------------
- */
+/* --- the request --- */
 
 static int hex_value(uint8_t c)
 {

@@ -82,7 +82,7 @@ static kw_status add(struct gw_key_scan *scan, const struct vault_key *key, bool
     return KW_OK;
 }
 
-/* --- the members ------------------------------------------------------------------------------ */
+/* --- the members --- */
 
 static void on_inventory(void *ctx, struct pool_inventory *inventory)
 {
@@ -102,8 +102,7 @@ static void read_members(struct gw_key_scan *scan)
         end(scan, status);
 }
 
-/* --- older versions of keys that live on tokens ------------------------------------------------
- */
+/* --- older versions of keys that live on tokens --- */
 
 static void read_versions(struct gw_key_scan *scan);
 
@@ -147,7 +146,7 @@ static void read_versions(struct gw_key_scan *scan)
                        scan->after[0] ? scan->after : NULL, PAGE, on_versions, scan);
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names --- */
 
 static void read_names(struct gw_key_scan *scan);
 

@@ -5,7 +5,7 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
-#include "gateway/api/alg_names.h"
+#include "gateway/api/crypto/alg_names.h"
 
 static json_t *members_json(const struct pool_inventory *inventory)
 {
@@ -28,8 +28,7 @@ static void set_size(json_t *out, enum kw_kty kty, enum kw_curve curve, unsigned
         json_object_set_new(out, "curve", json_string(gw_curve_name(curve)));
 }
 
-/* --- GET /tokens/keys --------------------------------------------------------------------------
- */
+/* --- GET /tokens/keys --- */
 
 static const char *source_name(const struct pool_found_key *found)
 {
@@ -98,8 +97,7 @@ void gw_admin_token_keys(struct gw_request *req)
         gw_reply_scan_failed(req, status);
 }
 
-/* --- GET /keys ---------------------------------------------------------------------------------
- */
+/* --- GET /keys --- */
 
 /** Members that can use it: for a resident key those where it was seen; every HSM of the domain
  * opens a wrapped one. */

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/api/alg_names.h"
+#include "gateway/api/crypto/alg_names.h"
 
-/* --- taken together --------------------------------------------------------------------------- */
+/* --- taken together --- */
 
 static int by_id(const struct pool_found_key *a, const struct pool_found_key *b)
 {
@@ -100,8 +100,7 @@ uint16_t gw_token_key_ops(const struct gw_token_key *key)
     return ops;
 }
 
-/* --- what is in the way ------------------------------------------------------------------------
- */
+/* --- what is in the way --- */
 
 static bool size_offered(const struct kc_public *pub)
 {
@@ -171,7 +170,7 @@ void gw_token_key_problem(const struct pool_inventory *inventory, const struct g
         snprintf(text, GW_PROBLEM_TEXT, "the members allow different operations with it");
 }
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- words --- */
 
 json_t *gw_ops_json(uint16_t ops)
 {

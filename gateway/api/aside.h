@@ -10,3 +10,7 @@
  * `done`. KW_E_BUSY when too much waits already (neither is called); KW_E_NOMEM. Loop thread. */
 KW_MUST_CHECK kw_status gw_aside_run(struct gw_loop *loop, void (*work)(void *ctx),
                                      void (*done)(void *ctx), void *ctx);
+
+/** Once the loops of `app` have ended and before anything goes that work may use: waits for what
+ * runs, drops what waits (nobody is left to be answered). Main thread. */
+void gw_aside_settle(struct gw_app *app);

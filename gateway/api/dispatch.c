@@ -4,8 +4,8 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/api/error.h"
-#include "gateway/api/keys.h"
-#include "gateway/api/keys_common.h"
+#include "gateway/api/keys/common.h"
+#include "gateway/api/keys/keys.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/router.h"
 #include "gateway/app.h"
@@ -184,10 +184,10 @@ static bool check_access(const struct gw_request *req, struct gw_fault *fault)
     return true;
 }
 
-/* The admin face is not limited: it must answer when the rest is flooded. */
+/* Operators' faces are not limited: they must answer when the rest is flooded. */
 static bool check_rate(struct gw_app *app, const struct gw_request *req, struct gw_fault *fault)
 {
-    if (!app->rate || req->peer->face == GW_FACE_ADMIN)
+    if (!app->rate || req->peer->face != GW_FACE_API)
         return true;
     unsigned wait_s = gw_rate_take(app->rate, req->identity->subject, req->started_ns);
     if (wait_s == 0)

@@ -2,7 +2,7 @@
 /* Faults in the API's shape: {"error":{"code","message","innererror":{"code"}}}. One table turns a
  * kw_status into them, for single requests and for the elements of a batch alike. */
 
-#include "gateway/api/json_write.h"
+#include "gateway/api/json/write.h"
 #include "gateway/http/request.h"
 #include "gateway/store/store.h"
 

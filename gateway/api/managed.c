@@ -1,9 +1,9 @@
 #include "gateway/api/managed.h"
 
 #include "gateway/api/error.h"
-#include "gateway/api/keys_common.h"
-#include "gateway/api/object_common.h"
-#include "gateway/vault/secret.h"
+#include "gateway/api/keys/common.h"
+#include "gateway/api/objects/common.h"
+#include "gateway/vault/secrets/secret.h"
 
 struct gate {
     struct gw_request *req;

@@ -1,7 +1,7 @@
 #pragma once
 /* What every answer carries, and the request's id. */
 
-#include "gateway/api/json_write.h"
+#include "gateway/api/json/write.h"
 #include "gateway/http/request.h"
 
 #define GW_JSON_TYPE "application/json; charset=utf-8"

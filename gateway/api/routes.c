@@ -1,15 +1,16 @@
 /* The API as a table. Rows of one resource stand together, in the order of the handlers' files. */
 
 #include "gateway/admin/admin.h"
-#include "gateway/api/certificates.h"
-#include "gateway/api/export.h"
-#include "gateway/api/full_backup.h"
-#include "gateway/api/keys.h"
-#include "gateway/api/recovery.h"
+#include "gateway/api/certificates/certificates.h"
+#include "gateway/api/keys/keys.h"
+#include "gateway/api/objects/deletion.h"
+#include "gateway/api/recovery/export.h"
+#include "gateway/api/recovery/full_backup.h"
+#include "gateway/api/recovery/security_domain.h"
+#include "gateway/api/roles/roles.h"
 #include "gateway/api/route.h"
-#include "gateway/api/secrets.h"
-#include "gateway/api/security_domain.h"
-#include "gateway/vault/export.h"
+#include "gateway/api/secrets/secrets.h"
+#include "gateway/vault/archive/export.h"
 
 /* clang-format off */
 #define KEYS(method_, pattern_, label_, run_, action_) \
@@ -61,6 +62,16 @@
     FULL(face_, v_,   GW_PUT,  "/keys/{}/restore",     "full_restore_key",    gw_restore_key_start, "restore/start/action"), \
     FULL(face_, true, GW_GET,  "/restore/{}/pending",  "full_restore_status", gw_restore_pending,   "restore/status/action")
 
+#define ROLES_AT(scope_) \
+    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments",    "role_assignments_list", \
+        gw_role_assignments_list,   "roleAssignments/read/action"), \
+    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_get", \
+        gw_role_assignments_get,    "roleAssignments/read/action"), \
+    HSM(GW_PUT,    scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_put", \
+        gw_role_assignments_put,    "roleAssignments/write/action"), \
+    HSM(GW_DELETE, scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_delete", \
+        gw_role_assignments_delete, "roleAssignments/delete/action")
+
 const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
     KEYS(GW_POST,   "/keys/{}/{?}/verify",     "keys_verify",      gw_keys_verify,       "keys/verify/action"),
@@ -94,6 +105,21 @@ const struct gw_route gw_routes[] = {
     DOMAIN(GW_GET,  "upload",           "domain_transfer_key",     gw_domain_transfer_key,     "transferkey/read", false),
     DOMAIN(GW_POST, "upload",           "domain_upload",           gw_domain_upload,           "upload/action", false),
     DOMAIN(GW_GET,  "upload/pending",   "domain_upload_pending",   gw_domain_upload_pending,   "upload/read", true),
+
+    HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list",
+        gw_role_definitions_list,   "roleDefinitions/read/action"),
+    HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_get",
+        gw_role_definitions_get,    "roleDefinitions/read/action"),
+    HSM(GW_PUT,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_put",
+        gw_role_definitions_put,    "roleDefinitions/write/action"),
+    HSM(GW_DELETE, "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_delete",
+        gw_role_definitions_delete, "roleDefinitions/delete/action"),
+    ROLES_AT(""),
+    ROLES_AT("/keys"),
+    ROLES_AT("/keys/{}"),
+    HSM(GW_GET,   "/settings",    "settings_list",   gw_settings_list,   "settings/read/action"),
+    HSM(GW_GET,   "/settings/{}", "settings_get",    gw_settings_get,    "settings/read/action"),
+    HSM(GW_PATCH, "/settings/{}", "settings_update", gw_settings_update, "settings/write/action"),
 
     SECRETS(GW_PUT,    "/secrets/{}",                "secrets_set",         gw_secrets_set,          "secrets/setSecret/action"),
     SECRETS(GW_GET,    "/secrets/{}/{?}",            "secrets_get",         gw_secrets_get,          "secrets/getSecret/action"),

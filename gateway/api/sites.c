@@ -48,10 +48,16 @@ static struct entry *add(struct gw_sites *sites, struct kw_span name,
     }
     for (size_t i = 0; i < name.len; i++)
         entry->name[i] = fold((char)name.data[i]);
+    struct vault_roles *roles = vault_roles_of(sites->vault, entry->name);
+    if (!roles) {
+        free(entry);
+        return NULL;
+    }
     entry->config = config;
     entry->site = (struct gw_site){
         .name = entry->name,
         .vault = sites->vault,
+        .roles = roles,
         .managed_hsm = config && config->type == GW_VAULT_HSM,
         .key_vault = config && config->type == GW_VAULT_KEYS,
         .retention_days = config ? config->retention_days : VAULT_RETENTION_DEFAULT,
@@ -133,12 +139,14 @@ static struct entry *by_name(const struct gw_sites *sites, struct kw_span name)
     return NULL;
 }
 
-/* The host without its port; what is in brackets is an address. */
+/* The host without its port and the dot of the root; what is in brackets is an address. */
 static struct kw_span host_of(struct kw_span authority)
 {
     const uint8_t *colon = authority.len ? memrchr(authority.data, ':', authority.len) : NULL;
     if (colon && authority.data[0] != '[')
         authority.len = (size_t)(colon - authority.data);
+    if (authority.len > 1 && authority.data[authority.len - 1] == '.')
+        authority.len--;
     return authority;
 }
 

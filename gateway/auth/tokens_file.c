@@ -12,7 +12,7 @@
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
-#include "gateway/api/base64url.h"
+#include "gateway/api/json/base64url.h"
 #include "gateway/auth/auth.h"
 
 #define TOKENS_MAX 10000
@@ -170,6 +170,20 @@ static void sync_folder(const char *file)
     free(folder);
 }
 
+/* The gateway's user goes on reading what root has edited. */
+static bool keep_owner(int fd, const char *file)
+{
+    struct stat old, made;
+    if (stat(file, &old) != 0)
+        return errno == ENOENT;
+    if (fstat(fd, &made) != 0)
+        return false;
+    if ((old.st_uid != made.st_uid || old.st_gid != made.st_gid) &&
+        fchown(fd, old.st_uid, old.st_gid) != 0)
+        return false;
+    return fchmod(fd, old.st_mode & 0664) == 0;
+}
+
 /* Written beside, synced, renamed over: a reader sees the old file or the new one. */
 static kw_status save(const struct gw_token_set *set, const char *file, char *error,
                       size_t error_len)
@@ -179,8 +193,8 @@ static kw_status save(const struct gw_token_set *set, const char *file, char *er
         return KW_E_NOMEM;
     json_t *root = set_to_json(set);
     int fd = root ? mkostemp(temp, O_CLOEXEC) : -1; /* mode 0600 */
-    bool ok = fd >= 0 && json_dumpfd(root, fd, JSON_INDENT(1)) == 0 && write(fd, "\n", 1) == 1 &&
-              fsync(fd) == 0;
+    bool ok = fd >= 0 && keep_owner(fd, file) && json_dumpfd(root, fd, JSON_INDENT(1)) == 0 &&
+              write(fd, "\n", 1) == 1 && fsync(fd) == 0;
     if (fd >= 0 && close(fd) != 0)
         ok = false;
     ok = ok && rename(temp, file) == 0;

@@ -1,272 +1,22 @@
-/* Azure Blob storage with a SAS token, over libcurl: block uploads (Put Block, Put Block List) and
- * downloads by range. Each block goes with its MD5, which the service checks, and comes back with
- * the MD5 that the service computed; a block that failed is sent again by itself, after a pause.
- *
- * The token is part of the address: neither is in any message. */
+/* Azure Blob storage with a SAS token: block uploads (Put Block, Put Block List) and downloads by
+ * range. Each block goes with its MD5, which the service checks, and comes back with the MD5 that
+ * the service computed; a block that failed is sent again by itself, after a pause. */
 
-#include <curl/curl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "crypto/base/secret.h"
-#include "gateway/backup/place_ops.h"
+#include "gateway/backup/blob_ask.h"
 
-#define API_VERSION "2020-10-02"
-#define BLOCK       (4u << 20) /* the largest range that is given out with an MD5 */
-#define BLOCKS_MAX  50000
-#define TRIES       8   /* 32 s of pauses: a storage that restarts is back by then */
-#define PAUSE_MS    250 /* doubled with each try */
-#define ADDRESS_MAX (BACKUP_URI_MAX + BACKUP_TOKEN_MAX + 512)
-#define CONNECT_S   15L
-#define STALLED_S   30L
-#define PROBE       "keyward-probe"
-#define MD5_TEXT    25 /* base64 of 16 bytes, with NUL */
+#define BLOCKS_MAX 50000
+#define PROBE      "keyward-probe"
 
-struct blob_place {
-    struct backup_place base;
-    CURL *curl;
-    char uri[BACKUP_URI_MAX + 1], token[BACKUP_TOKEN_MAX + 1];
-    char address[ADDRESS_MAX]; /* of the request that is under way */
-    uint8_t *block;
-};
+/* --- blocks --- */
 
-/** One request and its answer. */
-struct exchange {
-    struct blob_place *place;
-    const char *method;
-    const char *folder, *name, *query; /* `query` may be empty */
-    const char *headers[6];
-    const uint8_t *body;
-    size_t body_len, sent;
-    uint8_t *room; /* of the answer's body; what does not fit fails the exchange */
-    size_t room_len, got;
-    long status;
-    uint64_t total; /* of Content-Range; UINT64_MAX: not known */
-    char md5[MD5_TEXT], etag[128], code[64];
-};
-
-/* --- one request -------------------------------------------------------------------------------
- */
-
-static size_t on_read(char *out, size_t size, size_t count, void *ctx)
-{
-    struct exchange *x = ctx;
-    size_t n = x->body_len - x->sent < size * count ? x->body_len - x->sent : size * count;
-    if (n > 0)
-        memcpy(out, x->body + x->sent, n);
-    x->sent += n;
-    return n;
-}
-
-static int on_seek(void *ctx, curl_off_t offset, int origin)
-{
-    struct exchange *x = ctx;
-    if (origin != SEEK_SET || offset < 0 || (size_t)offset > x->body_len)
-        return CURL_SEEKFUNC_FAIL;
-    x->sent = (size_t)offset;
-    return CURL_SEEKFUNC_OK;
-}
-
-static size_t on_write(char *data, size_t size, size_t count, void *ctx)
-{
-    struct exchange *x = ctx;
-    long status = 0;
-    size_t n = size * count;
-    curl_easy_getinfo(x->place->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status / 100 != 2 || !x->room)
-        return n; /* the text of an error: its code is in the head */
-    if (n > x->room_len - x->got)
-        return 0;
-    memcpy(x->room + x->got, data, n);
-    x->got += n;
-    return n;
-}
-
-/** The value of header `name`, when the line is it. */
-static bool header_is(const char *line, size_t len, const char *name, char *out, size_t out_len)
-{
-    size_t n = strlen(name);
-    if (len <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
-        return false;
-    line += n + 1;
-    len -= n + 1;
-    while (len > 0 && *line == ' ')
-        line++, len--;
-    while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
-        len--;
-    if (len < out_len) {
-        memcpy(out, line, len);
-        out[len] = '\0';
-    }
-    return true;
-}
-
-static size_t on_header(char *line, size_t size, size_t count, void *ctx)
-{
-    struct exchange *x = ctx;
-    size_t len = size * count;
-    char range[96] = "";
-    unsigned long long total = 0;
-    if (header_is(line, len, "content-md5", x->md5, sizeof x->md5) ||
-        header_is(line, len, "etag", x->etag, sizeof x->etag) ||
-        header_is(line, len, "x-ms-error-code", x->code, sizeof x->code))
-        return len;
-    if (header_is(line, len, "content-range", range, sizeof range)) {
-        const char *slash = strchr(range, '/');
-        if (slash && sscanf(slash + 1, "%llu", &total) == 1)
-            x->total = total;
-    }
-    return len;
-}
-
-static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    const struct exchange *x = ctx;
-    (void)a, (void)b, (void)c, (void)d;
-    return place_go_on(&x->place->base) == KW_OK ? 0 : 1;
-}
-
-static void set_up(struct exchange *x, const struct curl_slist *headers)
-{
-    CURL *curl = x->place->curl;
-    const char *ca = x->place->base.rules->ca;
-    curl_easy_reset(curl); /* connections are kept */
-    curl_easy_setopt(curl, CURLOPT_URL, x->place->address);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALLED_S);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    if (ca)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_write);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
-    if (strcmp(x->method, "PUT") == 0) {
-        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->body_len);
-        curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
-        curl_easy_setopt(curl, CURLOPT_READDATA, x);
-        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
-        curl_easy_setopt(curl, CURLOPT_SEEKDATA, x);
-    } else if (strcmp(x->method, "GET") != 0) {
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, x->method);
-    }
-}
-
-static CURLcode once(struct exchange *x)
-{
-    struct curl_slist *headers = NULL;
-    bool ok = true;
-    x->sent = x->got = 0;
-    x->status = 0;
-    x->total = UINT64_MAX;
-    x->md5[0] = x->etag[0] = x->code[0] = '\0';
-    for (size_t i = 0; i <= sizeof x->headers / sizeof *x->headers && ok; i++) {
-        const char *line = i == 0 ? "x-ms-version: " API_VERSION : x->headers[i - 1];
-        struct curl_slist *longer = line ? curl_slist_append(headers, line) : headers;
-        ok = !line || longer;
-        headers = longer ? longer : headers;
-    }
-    struct curl_slist *longer = ok ? curl_slist_append(headers, "Expect:") : NULL;
-    CURLcode code = CURLE_OUT_OF_MEMORY;
-    if (longer) {
-        set_up(x, longer);
-        code = curl_easy_perform(x->place->curl);
-        curl_easy_getinfo(x->place->curl, CURLINFO_RESPONSE_CODE, &x->status);
-        headers = longer;
-    }
-    curl_slist_free_all(headers);
-    return code;
-}
-
-/* What may be well the next time: the service says so, or the connection broke. */
-static bool is_passing(CURLcode code, long status)
-{
-    switch (code) {
-    case CURLE_OK:
-        return status == 408 || status == 429 || status >= 500;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_PARTIAL_FILE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static kw_status wait(struct blob_place *place, unsigned attempt)
-{
-    unsigned ms = PAUSE_MS << attempt;
-    for (; ms > 0; ms -= ms < 100 ? ms : 100) {
-        KW_TRY(place_go_on(&place->base));
-        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-    }
-    return KW_OK;
-}
-
-static kw_status fault(const struct exchange *x, CURLcode code, char *error)
-{
-    if (code != CURLE_OK) {
-        snprintf(error, BACKUP_ERROR, "the storage cannot be reached: %s",
-                 curl_easy_strerror(code));
-        return KW_E_IO;
-    }
-    snprintf(error, BACKUP_ERROR, "the storage answered %ld%s%s to %s of %.80s", x->status,
-             x->code[0] ? " " : "", x->code, x->method, x->name);
-    return x->status == 404 ? KW_E_NOT_FOUND : KW_E_IO;
-}
-
-/** Until it is answered with 2xx or for good with something else; `good` looks at a 2xx (NULL: all
- *  are good) and may ask for another try. */
-static kw_status ask(struct exchange *x, bool (*good)(const struct exchange *x), char *error)
-{
-    struct blob_place *place = x->place;
-    kw_status status = KW_E_IO;
-    int n = snprintf(place->address, sizeof place->address, "%s/%s%s%s?%s%s%s", place->uri,
-                     x->folder, x->folder[0] ? "/" : "", x->name, x->query,
-                     x->query[0] && place->token[0] ? "&" : "", place->token);
-    if (n < 0 || (size_t)n >= sizeof place->address)
-        return KW_E_TOO_LARGE;
-    for (unsigned attempt = 0; attempt < TRIES; attempt++) {
-        KW_TRY(attempt == 0 ? place_go_on(&place->base) : wait(place, attempt - 1));
-        CURLcode code = once(x);
-        KW_TRY(place_go_on(&place->base));
-        bool answered = code == CURLE_OK && x->status / 100 == 2;
-        if (answered && (!good || good(x)))
-            return KW_OK;
-        if (answered) {
-            snprintf(error, BACKUP_ERROR, "the storage gave another %s than it sent a digest of",
-                     x->name);
-            status = KW_E_INTEGRITY;
-            continue;
-        }
-        status = fault(x, code, error);
-        if (!is_passing(code, x->status))
-            break;
-    }
-    return status;
-}
-
-/* --- blocks ------------------------------------------------------------------------------------
- */
-
-static bool md5_text(char out[MD5_TEXT], const uint8_t *data, size_t len)
+static bool md5_text(char out[BLOB_MD5_TEXT], const uint8_t *data, size_t len)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned digest_len = 0;
@@ -299,19 +49,19 @@ static kw_status send_body(struct blob_place *place, const char *folder, const c
                            const char *query, const char *kind, const uint8_t *body, size_t len,
                            char *error)
 {
-    char md5[MD5_TEXT], header[64];
+    char md5[BLOB_MD5_TEXT], header[64];
     if (!md5_text(md5, body, len))
         return KW_E_INTERNAL;
     snprintf(header, sizeof header, "Content-MD5: %s", md5);
-    struct exchange x = {.place = place,
-                         .method = "PUT",
-                         .folder = folder,
-                         .name = name,
-                         .query = query,
-                         .headers = {header, kind},
-                         .body = body,
-                         .body_len = len};
-    return ask(&x, NULL, error);
+    struct blob_exchange x = {.place = place,
+                              .method = "PUT",
+                              .folder = folder,
+                              .name = name,
+                              .query = query,
+                              .headers = {header, kind},
+                              .body = body,
+                              .body_len = len};
+    return blob_ask(&x, NULL, error);
 }
 
 static kw_status send_list(struct blob_place *place, const char *folder, const char *name,
@@ -340,11 +90,11 @@ static kw_status blob_put(struct backup_place *base, const char *folder, const c
 {
     struct blob_place *place = (struct blob_place *)base;
     unsigned count = 0;
-    if (size / BLOCK >= BLOCKS_MAX)
+    if (size / BLOB_BLOCK >= BLOCKS_MAX)
         return KW_E_TOO_LARGE;
     for (uint64_t at = 0; at < size; count++) {
         char id[16], query[64];
-        size_t len = size - at < BLOCK ? (size_t)(size - at) : BLOCK;
+        size_t len = size - at < BLOB_BLOCK ? (size_t)(size - at) : BLOB_BLOCK;
         if (!read_block(fd, place->block, len, at))
             return KW_E_IO;
         block_id(id, count);
@@ -356,12 +106,11 @@ static kw_status blob_put(struct backup_place *base, const char *folder, const c
     return send_list(place, folder, name, count, error);
 }
 
-/* --- ranges ------------------------------------------------------------------------------------
- */
+/* --- ranges --- */
 
-static bool range_good(const struct exchange *x)
+static bool range_good(const struct blob_exchange *x)
 {
-    char md5[MD5_TEXT];
+    char md5[BLOB_MD5_TEXT];
     return x->md5[0] == '\0' || (md5_text(md5, x->room, x->got) && strcmp(md5, x->md5) == 0);
 }
 
@@ -379,13 +128,13 @@ static bool write_block(int fd, const uint8_t *data, size_t len, uint64_t at)
 }
 
 static kw_status get_range(struct blob_place *place, const char *folder, const char *name,
-                           uint64_t at, const char *etag, struct exchange *x, char *error)
+                           uint64_t at, const char *etag, struct blob_exchange *x, char *error)
 {
     char range[80], match[160];
     snprintf(range, sizeof range, "x-ms-range: bytes=%llu-%llu", (unsigned long long)at,
-             (unsigned long long)at + BLOCK - 1);
+             (unsigned long long)at + BLOB_BLOCK - 1);
     snprintf(match, sizeof match, "If-Match: %s", etag);
-    *x = (struct exchange){
+    *x = (struct blob_exchange){
         .place = place,
         .method = "GET",
         .folder = folder,
@@ -393,8 +142,8 @@ static kw_status get_range(struct blob_place *place, const char *folder, const c
         .query = "",
         .headers = {range, "x-ms-range-get-content-md5: true", etag[0] ? match : NULL},
         .room = place->block,
-        .room_len = BLOCK};
-    kw_status status = ask(x, range_good, error);
+        .room_len = BLOB_BLOCK};
+    kw_status status = blob_ask(x, range_good, error);
     if (status != KW_OK && x->status == 416 && at == 0) {
         x->total = x->got = 0; /* an empty one has no ranges */
         return KW_OK;
@@ -409,7 +158,7 @@ static kw_status blob_get(struct backup_place *base, const char *folder, const c
                           uint64_t max, uint64_t *size, char *error)
 {
     struct blob_place *place = (struct blob_place *)base;
-    struct exchange x;
+    struct blob_exchange x;
     char etag[128] = "";
     uint64_t at = 0, total = UINT64_MAX;
     if (ftruncate(fd, 0) != 0)
@@ -432,24 +181,32 @@ static kw_status blob_get(struct backup_place *base, const char *folder, const c
     return KW_OK;
 }
 
-/* --- the place ---------------------------------------------------------------------------------
- */
+/* --- the place --- */
 
 static kw_status blob_probe(struct backup_place *base, bool writes, char *error)
 {
     struct blob_place *place = (struct blob_place *)base;
-    struct exchange x = {.place = place, .method = "GET", .folder = "", .name = PROBE, .query = ""};
+    struct blob_exchange x = {
+        .place = place, .method = "GET", .folder = "", .name = PROBE, .query = ""};
     if (writes) {
         KW_TRY(send_body(place, "", PROBE, "", "x-ms-blob-type: BlockBlob", (const uint8_t *)PROBE,
                          sizeof PROBE - 1, error));
         char ignored[BACKUP_ERROR];
         x.method = "DELETE"; /* a token without that right leaves a file of some bytes */
-        kw_status left = ask(&x, NULL, ignored);
+        kw_status left = blob_ask(&x, NULL, ignored);
         (void)left;
         return KW_OK;
     }
-    kw_status status = ask(&x, NULL, error);
+    kw_status status = blob_ask(&x, NULL, error);
     return status == KW_E_NOT_FOUND && strcmp(x.code, "BlobNotFound") == 0 ? KW_OK : status;
+}
+
+static kw_status blob_remove(struct backup_place *base, const char *folder,
+                             const char *const *names, size_t count, char *error)
+{
+    for (size_t i = 0; i < count; i++)
+        KW_TRY(blob_delete((struct blob_place *)base, folder, names[i], error));
+    return KW_OK;
 }
 
 static void blob_close(struct backup_place *base)
@@ -474,7 +231,8 @@ static bool text_ok(const char *text, const char *refused)
 kw_status place_open_blob(struct backup_place **out, const struct backup_rules *rules,
                           const char *uri, const char *token, char *error)
 {
-    static const struct place_ops ops = {blob_put, blob_get, blob_probe, blob_close};
+    static const struct place_ops ops = {blob_put,    blob_get,  blob_probe,
+                                         blob_remove, blob_list, blob_close};
     if (!text_ok(uri, "?#@\"<>\\^`{|}") || !text_ok(token, "#?\"<>\\^`{|}") ||
         !strchr(uri + 8, '/')) {
         snprintf(error, BACKUP_ERROR,
@@ -490,7 +248,7 @@ kw_status place_open_blob(struct backup_place **out, const struct backup_rules *
     for (size_t len = strlen(place->uri); len > 0 && place->uri[len - 1] == '/'; len--)
         place->uri[len - 1] = '\0';
     snprintf(place->token, sizeof place->token, "%s", token);
-    place->block = malloc(BLOCK);
+    place->block = malloc(BLOB_BLOCK);
     place->curl = curl_easy_init();
     if (!place->block || !place->curl) {
         blob_close(&place->base);

@@ -1,6 +1,7 @@
 /* A local or mounted folder. A file is written beside its name and renamed when all of it is
  * durable. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -27,8 +28,7 @@ static kw_status fail(char *error, kw_status status, const char *what, const cha
     return status;
 }
 
-/* --- which folder ------------------------------------------------------------------------------
- */
+/* --- which folder --- */
 
 static int hex_value(char c)
 {
@@ -38,8 +38,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/** The path of "file:///PATH" or "file://localhost/PATH", decoded once. */
-static bool path_of(char out[PATH_MAX], const char *uri)
+bool backup_path_of(char *out, size_t len, const char *uri)
 {
     const char *at = uri + strlen(FILE_SCHEME);
     size_t used = 0;
@@ -51,7 +50,7 @@ static bool path_of(char out[PATH_MAX], const char *uri)
         int high = *at == '%' ? hex_value(at[1]) : 0;
         int low = *at == '%' && high >= 0 ? hex_value(at[2]) : 0;
         char c = *at == '%' ? (char)(high * 16 + low) : *at;
-        if (high < 0 || low < 0 || c == '\0' || *at == '?' || *at == '#' || used == PATH_MAX - 1)
+        if (high < 0 || low < 0 || c == '\0' || *at == '?' || *at == '#' || used == len - 1)
             return false;
         out[used++] = c;
         at += *at == '%' ? 2 : 0;
@@ -84,7 +83,7 @@ static kw_status open_folder(int *dir, const struct backup_rules *rules, const c
                              char *error)
 {
     char path[PATH_MAX];
-    if (!path_of(path, uri)) {
+    if (!backup_path_of(path, sizeof path, uri)) {
         snprintf(error, BACKUP_ERROR, "storageResourceUri: allowed is file:///PATH");
         return KW_E_INPUT;
     }
@@ -103,8 +102,7 @@ static kw_status open_folder(int *dir, const struct backup_rules *rules, const c
     return *dir >= 0 ? KW_OK : fail(error, KW_E_IO, "the folder cannot be opened", path);
 }
 
-/* --- files -------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 static kw_status write_all(int fd, const uint8_t *data, size_t len, uint64_t at)
 {
@@ -231,6 +229,70 @@ static kw_status folder_probe(struct backup_place *place, bool writes, char *err
     return KW_OK;
 }
 
+/* --- what is there --- */
+
+static bool take_away(int dir, const char *name)
+{
+    return unlinkat(dir, name, 0) == 0 || errno == ENOENT;
+}
+
+/* Each removal is durable before the next: after a crash the folder is the whole backup, or one
+ * whose first files are missing. */
+static kw_status remove_files(int dir, const char *const *names, size_t count, char *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        char part[NAME_MAX + 1];
+        if (snprintf(part, sizeof part, "%s.part", names[i]) >= (int)sizeof part)
+            return KW_E_INPUT;
+        if (!take_away(dir, names[i]) || !take_away(dir, part) || fsync(dir) != 0)
+            return fail(error, KW_E_IO, "the file cannot be removed:", names[i]);
+    }
+    return KW_OK;
+}
+
+static kw_status folder_remove(struct backup_place *place, const char *folder,
+                               const char *const *names, size_t count, char *error)
+{
+    int top = ((struct folder_place *)place)->dir;
+    int dir = openat(top, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return errno == ENOENT
+                   ? KW_OK
+                   : fail(error, KW_E_IO, "the backup's folder cannot be opened:", folder);
+    kw_status status = remove_files(dir, names, count, error);
+    close(dir);
+    KW_TRY(status);
+    if (unlinkat(top, folder, AT_REMOVEDIR) != 0 && errno != ENOENT && errno != ENOTEMPTY &&
+        errno != EEXIST)
+        return fail(error, KW_E_IO, "the backup's folder cannot be removed:", folder);
+    return fsync(top) == 0 ? KW_OK : fail(error, KW_E_IO, "the removal is not durable:", folder);
+}
+
+static kw_status folder_list(struct backup_place *place, const char *prefix, backup_found_fn *found,
+                             void *ctx, char *error)
+{
+    int fd = openat(((struct folder_place *)place)->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    kw_status status = KW_OK;
+    if (!entries) {
+        if (fd >= 0)
+            close(fd);
+        return fail(error, KW_E_IO, "the folder", "cannot be read");
+    }
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(entries);
+        if (!entry || (status = place_go_on(place)) != KW_OK)
+            break;
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && backup_folder_ok(entry->d_name))
+            found(ctx, entry->d_name);
+    }
+    if (status == KW_OK && errno != 0)
+        status = fail(error, KW_E_IO, "the folder", "cannot be read");
+    closedir(entries);
+    return status;
+}
+
 static void folder_close(struct backup_place *place)
 {
     close(((struct folder_place *)place)->dir);
@@ -240,7 +302,8 @@ static void folder_close(struct backup_place *place)
 kw_status place_open_folder(struct backup_place **out, const struct backup_rules *rules,
                             const char *uri, char *error)
 {
-    static const struct place_ops ops = {folder_put, folder_get, folder_probe, folder_close};
+    static const struct place_ops ops = {folder_put,    folder_get,  folder_probe,
+                                         folder_remove, folder_list, folder_close};
     int dir = -1;
     KW_TRY(open_folder(&dir, rules, uri, error));
     struct folder_place *place = calloc(1, sizeof *place);

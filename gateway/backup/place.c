@@ -54,6 +54,20 @@ kw_status backup_get(struct backup_place *place, const char *folder, const char 
                                     : KW_E_INPUT;
 }
 
+kw_status backup_remove(struct backup_place *place, const char *folder, const char *const *names,
+                        size_t count, char *error)
+{
+    return backup_folder_ok(folder) ? place->ops->remove(place, folder, names, count, error)
+                                    : KW_E_INPUT;
+}
+
+kw_status backup_list(struct backup_place *place, const char *prefix, backup_found_fn *found,
+                      void *ctx, char *error)
+{
+    return backup_folder_ok(prefix) ? place->ops->list(place, prefix, found, ctx, error)
+                                    : KW_E_INPUT;
+}
+
 kw_status backup_probe(struct backup_place *place, bool writes, char *error)
 {
     return place->ops->probe(place, writes, error);

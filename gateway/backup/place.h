@@ -48,5 +48,18 @@ KW_MUST_CHECK kw_status backup_put(struct backup_place *place, const char *folde
 /** FOLDER/NAME into `fd`, from its start. KW_E_NOT_FOUND; KW_E_TOO_LARGE over `max`. */
 KW_MUST_CHECK kw_status backup_get(struct backup_place *place, const char *folder, const char *name,
                                    int fd, uint64_t max, uint64_t *size, char *error);
+/** Takes the named files away, in this order, and then the folder when nothing else is in it. What
+ *  is not there counts as removed; what others put there stays. */
+KW_MUST_CHECK kw_status backup_remove(struct backup_place *place, const char *folder,
+                                      const char *const *names, size_t count, char *error);
+
+typedef void backup_found_fn(void *ctx, const char *folder);
+/** Calls `found` for each folder whose name begins with `prefix`, in any order. */
+KW_MUST_CHECK kw_status backup_list(struct backup_place *place, const char *prefix,
+                                    backup_found_fn *found, void *ctx, char *error);
+
+/** The path of "file:///PATH" or "file://localhost/PATH", decoded once; false: it is not one. */
+bool backup_path_of(char *out, size_t len, const char *uri);
+
 /** Is it there and can it be read, and with `writes` also written? */
 KW_MUST_CHECK kw_status backup_probe(struct backup_place *place, bool writes, char *error);

@@ -9,6 +9,10 @@ struct place_ops {
     kw_status (*get)(struct backup_place *place, const char *folder, const char *name, int fd,
                      uint64_t max, uint64_t *size, char *error);
     kw_status (*probe)(struct backup_place *place, bool writes, char *error);
+    kw_status (*remove)(struct backup_place *place, const char *folder, const char *const *names,
+                        size_t count, char *error);
+    kw_status (*list)(struct backup_place *place, const char *prefix, backup_found_fn *found,
+                      void *ctx, char *error);
     void (*close)(struct backup_place *place);
 };
 

@@ -29,8 +29,7 @@ struct full {
     char token[BACKUP_TOKEN_MAX + 2];
 };
 
-/* --- what is asked for -------------------------------------------------------------------------
- */
+/* --- what is asked for --- */
 
 /** "/PATH" and "PATH" as an address; an address stays as it is. */
 static bool address_of(struct full *f, const char *text)
@@ -116,8 +115,7 @@ static json_t *source_json(const struct full *f, const char *folder_name)
                      f->uri + cut, len - cut);
 }
 
-/* --- asking ------------------------------------------------------------------------------------
- */
+/* --- asking --- */
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -198,8 +196,7 @@ static int run(struct full *f, const char *method, const char *path, const char 
     return code;
 }
 
-/* --- commands ----------------------------------------------------------------------------------
- */
+/* --- commands --- */
 
 static int read_words(const struct cli_command *command, int argc, char **argv, struct words *out,
                       struct cli_words *words)

@@ -93,8 +93,7 @@ static char *receive_all(int fd, size_t *len)
     return NULL;
 }
 
-/* --- the response -------------------------------------------------------------------------------
- */
+/* --- the response --- */
 
 struct head {
     long long content_length; /* -1: none */

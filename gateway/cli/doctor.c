@@ -43,8 +43,7 @@ void doctor_add(struct doctor *doctor, const char *subject, const char *step,
     va_end(args);
 }
 
-/* --- the running gateway ------------------------------------------------------------------------
- */
+/* --- the running gateway --- */
 
 static void see_gateway(struct doctor *doctor)
 {
@@ -73,8 +72,7 @@ static void see_gateway(struct doctor *doctor)
                reason ? reason : "");
 }
 
-/* --- members ------------------------------------------------------------------------------------
- */
+/* --- members --- */
 
 static const json_t *status_of(const struct doctor *doctor, const char *name)
 {
@@ -238,8 +236,7 @@ static void see_copies(struct doctor *doctor)
                    members, doctor->hsm_keys);
 }
 
-/* --- the command --------------------------------------------------------------------------------
- */
+/* --- the command --- */
 
 static void examine(struct doctor *doctor)
 {

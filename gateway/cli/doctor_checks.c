@@ -17,15 +17,14 @@
 #include "gateway/cli/doctor.h"
 #include "gateway/config/domain_key.h"
 #include "gateway/store/peek.h"
-#include "gateway/vault/record.h"
+#include "gateway/vault/keys/record.h"
 
 #define DAY           86400
 #define YEAR_2024     1704067200
 #define DISK_BAD_MIB  16
 #define DISK_WARN_MIB 512
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 /* A file that holds a secret: there, and for its owner alone. */
 static void secret_file(struct doctor *doctor, const char *step, const char *path)
@@ -85,8 +84,7 @@ void doctor_files(struct doctor *doctor)
     }
 }
 
-/* --- certificates -------------------------------------------------------------------------------
- */
+/* --- certificates --- */
 
 static X509 *read_certificate(const char *path)
 {
@@ -170,8 +168,7 @@ void doctor_certificates(struct doctor *doctor)
     }
 }
 
-/* --- the store ----------------------------------------------------------------------------------
- */
+/* --- the store --- */
 
 struct inventory {
     struct doctor *doctor;
@@ -226,8 +223,7 @@ void doctor_store(struct doctor *doctor)
                    doctor->hsm_keys, doctor->software_keys);
 }
 
-/* --- the machine --------------------------------------------------------------------------------
- */
+/* --- the machine --- */
 
 static void disk(struct doctor *doctor)
 {

@@ -11,13 +11,13 @@
 #include <unistd.h>
 
 #include "crypto/base/secret.h"
-#include "gateway/api/json_read.h"
+#include "gateway/api/json/read.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/control.h"
 #include "gateway/config/durable.h"
 #include "gateway/config/files.h"
-#include "gateway/domain_file.h"
-#include "gateway/exchange_key.h"
+#include "gateway/domain/exchange_key.h"
+#include "gateway/domain/file.h"
 #include "gateway/process.h"
 
 #define SECONDS      60
@@ -28,7 +28,7 @@ struct domain_options {
     struct gw_place place;
 };
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 /* The next name of a list with commas; false after the last. */
 static bool next_name(const char **list, char *out, size_t len)
@@ -91,7 +91,7 @@ static int read_domain_file(struct gw_domain_file *out, const char *name)
     return status == KW_OK ? CLI_GO_ON : cli_fail("%s: %s", name, error);
 }
 
-/* --- the gateway ------------------------------------------------------------------------------ */
+/* --- the gateway --- */
 
 /* CLI_GO_ON and the answer, an object; else the code to exit with. */
 static int ask(const struct domain_options *options, const char *method, const char *path,
@@ -118,7 +118,7 @@ static int ask(const struct domain_options *options, const char *method, const c
     return code;
 }
 
-/* --- download --------------------------------------------------------------------------------- */
+/* --- download --- */
 
 static int add_cert(json_t *list, const char *file)
 {
@@ -163,7 +163,7 @@ static int download(const struct domain_options *options)
     return code;
 }
 
-/* --- recovery --------------------------------------------------------------------------------- */
+/* --- recovery --- */
 
 static X509 *cert_of_jwk(const char *text)
 {
@@ -280,8 +280,7 @@ static int send_blob(const struct domain_options *options, const char *blob)
         return code;
     code = wait_installed(options);
     if (code == 0)
-        printf("the security domain is installed; members of another domain join with keyward "
-               "member replace NAME\n");
+        printf("the security domain is installed; the tokens of the group join it\n");
     return code;
 }
 
@@ -316,7 +315,7 @@ static int upload_blob(const struct domain_options *options, const char *name)
     return code;
 }
 
-/* --- check ------------------------------------------------------------------------------------ */
+/* --- check --- */
 
 /* Which of the named certificates has this x5t; NULL: none of them. */
 static const char *holder(const char *certs, const char *x5t, char *name, size_t len)

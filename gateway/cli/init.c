@@ -6,7 +6,7 @@
 #include "gateway/config/config.h"
 #include "gateway/config/domain_key.h"
 #include "gateway/config/durable.h"
-#include "gateway/domain.h"
+#include "gateway/domain/domain.h"
 #include "gateway/process.h"
 
 /* Both commands take -c FILE and nothing else. */
@@ -66,15 +66,16 @@ static int refuse_existing(const char *data)
     return CLI_GO_ON;
 }
 
-static int make(const char *data)
+static int make(const struct gw_config *config)
 {
+    const char *data = config->data;
     char error[1024], check[2 * KC_DOMAIN_CHECK_LEN + 1];
     struct store *store = NULL;
     struct kc_domain *domain = NULL;
     if (gw_make_folder(data, error, sizeof error) != KW_OK ||
         store_open_sqlite(&store, data, error, sizeof error) != KW_OK)
         return cli_fail("%s", error);
-    kw_status status = gw_domain_open(&domain, store, data, true, error, sizeof error);
+    kw_status status = gw_domain_open(&domain, store, config, true, error, sizeof error);
     store_close(store);
     if (status != KW_OK)
         return cli_fail("%s", error);
@@ -96,7 +97,7 @@ int cli_init(const struct cli_command *command, int argc, char **argv)
         return code;
     code = refuse_existing(config->data);
     if (code == CLI_GO_ON)
-        code = make(config->data);
+        code = make(config);
     gw_config_free(config);
     return code;
 }

@@ -157,8 +157,7 @@ static int print_table(const json_t *answer, const char *const heads[COLUMNS], f
     return print_unread(answer);
 }
 
-/* --- key list ----------------------------------------------------------------------------------
- */
+/* --- key list --- */
 
 #define CELL(row, column) (row)->cell[column], sizeof(row)->cell[column]
 
@@ -176,8 +175,7 @@ static void fill_key(struct row *row, const json_t *key)
     put_joined(CELL(row, 6), json_object_get(key, "loaded"));
 }
 
-/* --- key adopt --list --------------------------------------------------------------------------
- */
+/* --- key adopt --list --- */
 
 static void fill_token_key(struct row *row, const json_t *key)
 {
@@ -217,8 +215,7 @@ static int show(const struct key_options *options, const char *path, const char 
     return code;
 }
 
-/* --- key adopt NAME ----------------------------------------------------------------------------
- */
+/* --- key adopt NAME --- */
 
 /* The request's body; NULL when memory is short. */
 static char *adopt_body(const struct key_options *options)

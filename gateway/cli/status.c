@@ -81,6 +81,54 @@ static void print_members(const json_t *members)
     }
 }
 
+static void print_span(long long seconds)
+{
+    if (seconds < 120)
+        printf("%lld s", seconds);
+    else if (seconds < 7200)
+        printf("%lld min", seconds / 60);
+    else if (seconds < 172800)
+        printf("%lld h", seconds / 3600);
+    else
+        printf("%lld days", seconds / 86400);
+}
+
+/* Vaults that have a backup or should have one. */
+static void print_backups(const json_t *backups)
+{
+    size_t i;
+    const json_t *backup;
+    bool any = false;
+    json_array_foreach(backups, i, backup)
+    {
+        bool has = json_object_get(backup, "last_at") != NULL;
+        long long every = number_of(backup, "every_seconds");
+        if (!has && every == 0)
+            continue;
+        any = true;
+        printf("backup of %s: ", text_of(backup, "vault"));
+        if (has) {
+            print_span(number_of(backup, "age_seconds"));
+            printf(" old%s, %s",
+                   json_is_true(json_object_get(backup, "verified")) ? ", verified" : "",
+                   text_of(backup, "last_place"));
+        } else {
+            printf("none yet");
+        }
+        if (every > 0) {
+            printf("; one every ");
+            print_span(every);
+            printf(", %lld kept", number_of(backup, "kept"));
+        }
+        if (number_of(backup, "failures") > 0)
+            printf("\n  FAILED %lld times since: %s", number_of(backup, "failures"),
+                   text_of(backup, "error"));
+        putchar('\n');
+    }
+    if (any)
+        putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
     bool ready = json_is_true(json_object_get(status, "ready"));
@@ -100,6 +148,7 @@ static void print_status(const json_t *status)
                text_of(reload, "restart_needed"));
     if (*text_of(reload, "error"))
         printf("the last reload left something as it was:\n%s\n\n", text_of(reload, "error"));
+    print_backups(json_object_get(status, "backups"));
     print_members(json_object_get(status, "members"));
 }
 
@@ -227,8 +276,7 @@ static int act(const struct place_options *options, const char *word, const char
     return 0;
 }
 
-/* --- add and remove ---------------------------------------------------------------------------
- */
+/* --- add and remove --- */
 
 /* The state of the member of this name; empty: there is none. `settled`: it serves, or waits for an
  * operator. */

@@ -69,8 +69,7 @@ static int open_place(struct transfer *t, const struct words *words)
     return 2;
 }
 
-/* --- asking ------------------------------------------------------------------------------------
- */
+/* --- asking --- */
 
 /** The answer's JSON when its status is 2xx, else a sentence and NULL. */
 static json_t *ask(struct transfer *t, const char *method, const char *path, const void *body,
@@ -314,8 +313,7 @@ static int run_export(struct transfer *t, const char *out)
     return code;
 }
 
-/* --- import, verify ----------------------------------------------------------------------------
- */
+/* --- import, verify --- */
 
 static bool send_all(struct transfer *t, int fd)
 {
@@ -374,8 +372,7 @@ static int run_import(struct transfer *t, const char *file, bool verify)
     return code;
 }
 
-/* --- commands ----------------------------------------------------------------------------------
- */
+/* --- commands --- */
 
 int cli_export(const struct cli_command *command, int argc, char **argv)
 {

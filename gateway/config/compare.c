@@ -23,17 +23,6 @@ static bool same_listeners(const struct gw_config *a, const struct gw_config *b)
     return true;
 }
 
-static bool same_backup(const struct gw_config *a, const struct gw_config *b)
-{
-    if (a->backup_folder_count != b->backup_folder_count || !same(a->backup_ca, b->backup_ca))
-        return false;
-    for (size_t i = 0; i < a->backup_folder_count; i++) {
-        if (!same(a->backup_folders[i], b->backup_folders[i]))
-            return false;
-    }
-    return true;
-}
-
 bool gw_limits_equal(const struct gw_limits *a, const struct gw_limits *b)
 {
     return a->rate == b->rate && a->max_body == b->max_body &&
@@ -55,7 +44,6 @@ bool gw_config_changed(const struct gw_config *running, const struct gw_config *
         {"loops", running->loops == fresh->loops},
         {"workers", running->workers == fresh->workers},
         {"listeners", same_listeners(running, fresh)},
-        {"backup", same_backup(running, fresh)},
         {"vaults", gw_config_vaults_equal(running, fresh)},
         {"admin", same(running->admin_bind, fresh->admin_bind)},
     };

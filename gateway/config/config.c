@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "gateway/config/backup.h"
 #include "gateway/config/defaults.h"
 #include "gateway/config/vaults.h"
 
@@ -50,10 +51,7 @@ void gw_config_free(struct gw_config *config)
         member_fini(&config->members[i]);
     for (size_t i = 0; i < config->vault_count; i++)
         gw_config_vault_fini(&config->vaults[i]);
-    for (size_t i = 0; i < config->backup_folder_count; i++)
-        free(config->backup_folders[i]);
-    free(config->backup_folders);
-    free(config->backup_ca);
+    gw_config_backup_fini(&config->backup);
     free(config->vaults);
     free(config->listeners);
     free(config->members);

@@ -50,6 +50,17 @@ struct gw_limits {
     unsigned drain_ms; /* how long SIGTERM waits for requests in flight, default 30000 */
 };
 
+/** Full backups: where they may lie, and those that the gateway makes by itself. */
+struct gw_backup_config {
+    char **folders; /* below which they may lie; that of `to` is among them */
+    size_t folder_count;
+    char *ca;         /* PEM file: authorities of storage; NULL: those of the system */
+    char *to;         /* address of the place of scheduled ones; NULL: there are none */
+    char *token_file; /* the place's SAS token; NULL: none */
+    int64_t every_s;  /* seconds between two of one vault */
+    unsigned keep, keep_days;
+};
+
 struct gw_config {
     char *path; /* of the file, NULL for --dev */
     char *data; /* directory */
@@ -59,12 +70,10 @@ struct gw_config {
     unsigned workers;  /* crypto worker threads; 0: one per processor */
     struct gw_listener_config *listeners;
     size_t listener_count;
-    char *admin_bind;      /* NULL: none */
-    char *control_path;    /* Unix socket of the CLI, default DATA/control.sock */
-    char *tokens_file;     /* NULL: none */
-    char **backup_folders; /* below which full backups may lie */
-    size_t backup_folder_count;
-    char *backup_ca; /* PEM file: authorities of storage; NULL: those of the system */
+    char *admin_bind;   /* NULL: none */
+    char *control_path; /* Unix socket of the CLI, default DATA/control.sock */
+    char *tokens_file;  /* NULL: none */
+    struct gw_backup_config backup;
     struct gw_vault_config *vaults; /* beside the default one, which may be among them */
     size_t vault_count;
     struct pool_member_config *members;

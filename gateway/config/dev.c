@@ -33,17 +33,17 @@ static kw_status fill(struct gw_config *config, const char *listen, const char *
     listener->certificate = gw_config_join(config->data, "tls.pem");
     listener->private_key = gw_config_join(config->data, "tls.key");
     config->admin_bind = strdup(admin);
-    config->backup_folders = calloc(1, sizeof *config->backup_folders);
-    if (!config->backup_folders)
+    config->backup.folders = calloc(1, sizeof *config->backup.folders);
+    if (!config->backup.folders)
         return KW_E_NOMEM;
-    config->backup_folders[0] = gw_config_join(config->data, "backups");
-    if (config->backup_folders[0])
-        config->backup_folder_count = 1;
+    config->backup.folders[0] = gw_config_join(config->data, "backups");
+    if (config->backup.folders[0])
+        config->backup.folder_count = 1;
     config->control_path = gw_config_join(config->data, "control.sock");
     config->tokens_file = gw_config_join(config->data, "tokens.json");
     bool ok = listener->bind && listener->certificate && listener->private_key &&
               config->admin_bind && config->control_path && config->tokens_file &&
-              config->backup_folder_count == 1;
+              config->backup.folder_count == 1;
     return ok ? KW_OK : KW_E_NOMEM;
 }
 

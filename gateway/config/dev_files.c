@@ -25,7 +25,7 @@
     "DNS:localhost,DNS:*.localhost,DNS:*.vault.localhost,DNS:*.managedhsm.localhost,"              \
     "IP:127.0.0.1,IP:::1"
 
-/* --- certificates ----------------------------------------------------------------------------- */
+/* --- certificates --- */
 
 static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 {
@@ -183,7 +183,7 @@ kw_status gw_dev_tls(const char *dir, bool *renewed, char *error, size_t error_l
     return make_tls(dir, error, error_len);
 }
 
-/* --- token ------------------------------------------------------------------------------------ */
+/* --- token --- */
 
 static kw_status make_token(const char *path, char token[GW_DEV_TOKEN_MAX], char *error,
                             size_t error_len)

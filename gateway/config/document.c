@@ -10,7 +10,7 @@
 
 #define PATH_MAX_LEN 256
 
-/* --- problems ------------------------------------------------------------------------------- */
+/* --- problems --- */
 
 static void add_line(struct gw_document *doc, unsigned line, const char *path, const char *text)
 {
@@ -52,7 +52,7 @@ void gw_document_problem(struct gw_document *doc, const char *path, const char *
     add_line(doc, gw_document_line(doc, path), path, text);
 }
 
-/* --- nodes ---------------------------------------------------------------------------------- */
+/* --- nodes --- */
 
 static const char *scalar(const yaml_node_t *node)
 {
@@ -131,7 +131,7 @@ const char *gw_document_text(const struct gw_document *doc, const char *path)
     return node && node->type == YAML_SCALAR_NODE ? scalar(node) : NULL;
 }
 
-/* --- opening -------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 /* Aliases make one node appear in many places: positions would lie, and a small file could stand
  * for a very large one. */
@@ -193,7 +193,7 @@ void gw_document_close(struct gw_document *doc)
     yaml_document_delete(&doc->yaml);
 }
 
-/* --- the check by schema ---------------------------------------------------------------------- */
+/* --- the check by schema --- */
 
 static void join_fields(char *out, size_t len, const cyaml_schema_field_t *fields)
 {

@@ -110,8 +110,7 @@ kw_status gw_domain_key_create(struct kc_domain **out, const char *data, char *e
     return status;
 }
 
-/* --- the next key -----------------------------------------------------------------------------
- */
+/* --- the next key --- */
 
 /* What a file holds, through the descriptor that was opened while it still had its name. */
 static void overwrite(int fd)

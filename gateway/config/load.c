@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/app.h"
+#include "gateway/config/backup.h"
 #include "gateway/config/defaults.h"
 #include "gateway/config/document.h"
 #include "gateway/config/files.h"
@@ -192,28 +193,6 @@ static void read_parts_to_come(struct gw_document *doc, const struct raw_config 
         gw_document_problem(doc, "auth.jwt", "not available in this version; allowed: tokens");
 }
 
-static kw_status read_backup(const char *base, const struct raw_backup *raw,
-                             struct gw_config *config)
-{
-    if (!raw)
-        return KW_OK;
-    config->backup_ca = gw_config_path(base, raw->ca);
-    if (raw->ca && !config->backup_ca)
-        return KW_E_NOMEM;
-    if (raw->folders_count == 0)
-        return KW_OK;
-    config->backup_folders = calloc(raw->folders_count, sizeof *config->backup_folders);
-    if (!config->backup_folders)
-        return KW_E_NOMEM;
-    for (unsigned i = 0; i < raw->folders_count; i++) {
-        config->backup_folders[i] = gw_config_path(base, raw->folders[i]);
-        if (!config->backup_folders[i])
-            return KW_E_NOMEM;
-        config->backup_folder_count++;
-    }
-    return KW_OK;
-}
-
 static kw_status read_all(struct gw_document *doc, const char *base, const struct raw_config *raw,
                           struct gw_config *config)
 {
@@ -233,7 +212,7 @@ static kw_status read_all(struct gw_document *doc, const char *base, const struc
         KW_TRY(gw_config_members(doc, base, raw->group, config));
     }
     KW_TRY(gw_config_vaults(doc, raw, config));
-    KW_TRY(read_backup(base, raw->backup, config));
+    KW_TRY(gw_config_backup(doc, base, raw->backup, &config->backup));
     read_limits(doc, raw->limits, &config->limits);
     read_parts_to_come(doc, raw);
     return KW_OK;

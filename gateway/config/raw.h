@@ -94,6 +94,8 @@ struct raw_backup {
     char **folders;
     unsigned folders_count;
     char *ca;
+    char *to, *token_file, *every;
+    unsigned *keep, *keep_days;
 };
 
 struct raw_config {

@@ -138,7 +138,13 @@ static const cyaml_schema_value_t listener_entry = {
 static const cyaml_schema_field_t backup_fields[] = {
     CYAML_FIELD_SEQUENCE("folders", OPTIONAL | CYAML_FLAG_POINTER, struct raw_backup, folders,
                          &text_entry, 0, 100),
-    TEXT("ca", raw_backup, ca), CYAML_FIELD_END};
+    TEXT("ca", raw_backup, ca),
+    TEXT("to", raw_backup, to),
+    TEXT("token_file", raw_backup, token_file),
+    TEXT("every", raw_backup, every),
+    NUMBER("keep", raw_backup, keep),
+    NUMBER("keep_days", raw_backup, keep_days),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t config_fields[] = {
     NEEDED("data", raw_config, data),

@@ -26,8 +26,7 @@ enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAILED };
 static void flush_run(struct gw_turn_task *task);
 static void release_run(struct gw_turn_task *task);
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static void set_reading(struct gw_conn *conn, bool on)
 {
@@ -69,8 +68,7 @@ static void update_events(struct gw_conn *conn)
         event_active(&conn->read_event, EV_READ, 0);
 }
 
-/* --- the socket --------------------------------------------------------------------------------
- */
+/* --- the socket --- */
 
 static enum io ssl_outcome(struct gw_conn *conn, int result)
 {
@@ -131,8 +129,7 @@ static enum io conn_write(struct gw_conn *conn, const uint8_t *data, size_t len,
     return IO_OK;
 }
 
-/* --- states ------------------------------------------------------------------------------------
- */
+/* --- states --- */
 
 static void pending_free(struct gw_conn *conn)
 {
@@ -221,8 +218,7 @@ static void open_protocol(struct gw_conn *conn, bool http2)
         gw_conn_dirty(conn);
 }
 
-/* --- input -------------------------------------------------------------------------------------
- */
+/* --- input --- */
 
 static void take_in(struct gw_conn *conn, const uint8_t *data, size_t len)
 {
@@ -334,8 +330,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     update_events(conn);
 }
 
-/* --- output ------------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 /* Keeps what the socket did not take. False: no memory. */
 static bool keep_pending(struct gw_conn *conn, const uint8_t *data, size_t len)
@@ -423,8 +418,7 @@ void gw_conn_dirty(struct gw_conn *conn)
     gw_loop_flush(conn->group->loop, &conn->flush);
 }
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static bool still_in_time(struct gw_conn *conn, int64_t now)
 {
@@ -458,8 +452,7 @@ static void on_timer(struct gw_timer *timer)
     update_events(conn);
 }
 
-/* --- the group ---------------------------------------------------------------------------------
- */
+/* --- the group --- */
 
 void gw_conn_open(struct gw_conn_group *group, int fd, SSL *ssl, const struct gw_peer *peer,
                   bool detect_h2)

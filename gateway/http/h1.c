@@ -83,8 +83,7 @@ static void h1_destroy(void *proto)
     free(h1);
 }
 
-/* --- faults ------------------------------------------------------------------------------------
- */
+/* --- faults --- */
 
 static struct gw_request *new_request(struct h1 *h1)
 {
@@ -108,8 +107,7 @@ static void fail(struct h1 *h1, struct gw_h1_fault fault)
         gw_request_fault(h1->req, fault.status, fault.why);
 }
 
-/* --- the head ----------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 /* What the parser's callbacks gather. */
 struct gather {
@@ -211,11 +209,22 @@ static struct gw_h1_fault read_head(struct h1 *h1, const uint8_t *data, size_t l
     return parse_head(req, data, len, head);
 }
 
+static void go_on_reading(struct h1 *h1)
+{
+    h1->paused = false;
+    h1->body_ns = gw_loop_now(h1->conn->group->loop);
+    h1->body_got = 0;
+    h1->resume = true;
+    gw_conn_dirty(h1->conn);
+}
+
 /* A body that nobody wants: small ones are read away, for the sake of the connection. */
 static void refuse_body(struct h1 *h1)
 {
     h1->discard = true;
     h1->interim = false;
+    if (h1->paused) /* by a handler that has answered: it takes nothing more, and nobody waits */
+        go_on_reading(h1);
     if (h1->input != IN_BODY)
         return;
     if (h1->head.chunked || h1->head.expect_continue || h1->body_left > GW_DISCARD_MAX) {
@@ -284,8 +293,7 @@ static size_t take_head(struct h1 *h1, const uint8_t *data, size_t len)
     return skip + size;
 }
 
-/* --- the body ----------------------------------------------------------------------------------
- */
+/* --- the body --- */
 
 static void body_piece(struct h1 *h1, struct kw_span piece)
 {
@@ -347,8 +355,7 @@ static size_t take_body(struct h1 *h1, const uint8_t *data, size_t len)
     return used;
 }
 
-/* --- input -------------------------------------------------------------------------------------
- */
+/* --- input --- */
 
 static bool answered(const struct h1 *h1)
 {
@@ -442,8 +449,7 @@ static bool h1_end_of_input(void *proto)
     return h1->req && (h1->input == IN_DONE || h1->replied);
 }
 
-/* --- output ------------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 /* The answer is out and the request is in: on to the next. */
 static void next_request(struct h1 *h1)
@@ -518,8 +524,7 @@ static bool h1_finished(const void *proto)
     return ((const struct h1 *)proto)->over;
 }
 
-/* --- from the request --------------------------------------------------------------------------
- */
+/* --- from the request --- */
 
 static void h1_send(struct gw_request *req)
 {
@@ -536,18 +541,13 @@ static void h1_pause(struct gw_request *req, bool pause)
     if (!h1 || h1->paused == pause)
         return;
     h1->paused = pause;
-    if (!pause) {
-        h1->body_ns = gw_loop_now(h1->conn->group->loop);
-        h1->body_got = 0;
-        h1->resume = true;
-        gw_conn_dirty(h1->conn);
-    }
+    if (!pause)
+        go_on_reading(h1);
 }
 
 static const struct gw_transport h1_transport = {.send = h1_send, .pause_body = h1_pause};
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static void h1_drain(void *proto)
 {

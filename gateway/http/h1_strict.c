@@ -70,8 +70,7 @@ size_t gw_h1_head_end(const uint8_t *data, size_t len, size_t *scanned, struct g
     return len > GW_H1_HEAD_MAX ? head_found(len, fault) : 0;
 }
 
-/* --- authority and target ----------------------------------------------------------------------
- */
+/* --- authority and target --- */
 
 static bool port_valid(const uint8_t *data, size_t len)
 {
@@ -153,8 +152,7 @@ static bool split_absolute(struct gw_h1_head *head, struct kw_span *authority)
     return gw_authority_valid(*authority);
 }
 
-/* --- the request line --------------------------------------------------------------------------
- */
+/* --- the request line --- */
 
 static struct gw_h1_fault check_version(struct kw_span version, struct gw_h1_head *head)
 {
@@ -197,8 +195,7 @@ static struct gw_h1_fault check_request_line(struct kw_span line, struct gw_h1_h
     return fine;
 }
 
-/* --- header fields -----------------------------------------------------------------------------
- */
+/* --- header fields --- */
 
 struct seen {
     unsigned hosts, lengths, encodings, expects;

@@ -43,8 +43,7 @@ bool gw_target_valid(struct kw_span target);
 /** ASCII, case ignored. */
 bool gw_span_iequal(struct kw_span a, struct kw_span b);
 
-/* --- chunked bodies ----------------------------------------------------------------------------
- */
+/* --- chunked bodies --- */
 
 /** Zero state: ready for a chunk's size. */
 struct gw_h1_chunks {

@@ -15,8 +15,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static nghttp2_session_callbacks *callbacks;
 static nghttp2_option *options;
 
-/* --- ends --------------------------------------------------------------------------------------
- */
+/* --- ends --- */
 
 /* From within a callback: the session is told after the library has returned. */
 static int fail(struct gw_h2 *h2, uint32_t error)
@@ -60,8 +59,7 @@ static void end_finally(struct gw_h2 *h2)
     gw_conn_dirty(h2->conn);
 }
 
-/* --- what comes in -----------------------------------------------------------------------------
- */
+/* --- what comes in --- */
 
 static int64_t now_of(const struct gw_h2 *h2)
 {
@@ -214,8 +212,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     return 0;
 }
 
-/* --- what goes out -----------------------------------------------------------------------------
- */
+/* --- what goes out --- */
 
 /* An answer that went out before its request's body was in: small bodies may still come (their
  * window is not opened again), anything else is told to stop. */
@@ -247,8 +244,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* --- the session -------------------------------------------------------------------------------
- */
+/* --- the session --- */
 
 static void prepare(void)
 {

@@ -70,8 +70,7 @@ void gw_h2_stream_close(struct gw_h2_stream *stream)
     gw_request_unref(req); /* the stream is in its arena */
 }
 
-/* --- the head ----------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 static void wrong(struct gw_h2_stream *stream, int status, const char *why)
 {
@@ -226,8 +225,7 @@ void gw_h2_stream_head(struct gw_h2_stream *stream, bool end_stream)
     }
 }
 
-/* --- the body ----------------------------------------------------------------------------------
- */
+/* --- the body --- */
 
 static void consume(struct gw_h2_stream *stream, size_t len)
 {
@@ -327,8 +325,7 @@ static void h2_pause(struct gw_request *req, bool pause)
     gw_request_unref(req);
 }
 
-/* --- the answer --------------------------------------------------------------------------------
- */
+/* --- the answer --- */
 
 static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t length,
                           uint32_t *data_flags, nghttp2_data_source *source, void *user_data)
@@ -399,8 +396,7 @@ static void h2_send(struct gw_request *req)
     gw_conn_dirty(stream->h2->conn);
 }
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 bool gw_h2_stream_tick(struct gw_h2_stream *stream, int64_t now_ns)
 {

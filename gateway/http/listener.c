@@ -66,8 +66,7 @@ struct gw_listener_set {
     struct station *stations;
 };
 
-/* --- accepting ---------------------------------------------------------------------------------
- */
+/* --- accepting --- */
 
 static SSL *new_ssl(struct listener *listener, struct gw_listener_set *set)
 {
@@ -158,8 +157,7 @@ static void on_conn_close(struct gw_conn_group *group)
     }
 }
 
-/* --- drain -------------------------------------------------------------------------------------
- */
+/* --- drain --- */
 
 static void door_shut(struct door *door)
 {
@@ -191,8 +189,7 @@ static void on_cut(struct gw_drain_hook *hook)
     gw_conn_group_cut(&station_of(hook)->group);
 }
 
-/* --- attaching to a loop -----------------------------------------------------------------------
- */
+/* --- attaching to a loop --- */
 
 static void or_default(unsigned *value, unsigned fallback)
 {
@@ -267,8 +264,7 @@ kw_status gw_listeners_attach(struct gw_listener_set *set, struct gw_loop *loop)
     return KW_OK;
 }
 
-/* --- the set -----------------------------------------------------------------------------------
- */
+/* --- the set --- */
 
 static void listener_free(struct listener *listener)
 {

@@ -70,8 +70,7 @@ kw_status gw_address_parse(struct gw_address *out, const char *text, char *error
     return KW_OK;
 }
 
-/* --- TCP ---------------------------------------------------------------------------------------
- */
+/* --- TCP --- */
 
 static const char *tcp_name(const struct gw_address *address, char *out, size_t len)
 {
@@ -121,8 +120,7 @@ kw_status gw_socket_tcp(int *fd, struct gw_address *address, bool first, char *e
     return KW_OK;
 }
 
-/* --- Unix --------------------------------------------------------------------------------------
- */
+/* --- Unix --- */
 
 /* Removes what an ended process left; never anything else. */
 static kw_status remove_stale(const struct gw_address *address, char *error, size_t error_len)

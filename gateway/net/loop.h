@@ -31,8 +31,7 @@ bool gw_loop_draining(const struct gw_loop *loop);
 /** Runs `fn(arg)` on the loop's thread soon; many calls share one wake-up. Any thread. */
 KW_MUST_CHECK kw_status gw_loop_post(struct gw_loop *loop, void (*fn)(void *arg), void *arg);
 
-/* --- for the protocol side; loop thread only ---------------------------------------------------
- */
+/* --- for the protocol side; loop thread only --- */
 
 /** Work for the end of the turn, embedded in its object. Queued at most once at a time. */
 struct gw_turn_task {

@@ -171,7 +171,7 @@ void gw_log_level_set(enum gw_log_level level)
     atomic_store(&log_level, (int)level);
 }
 
-/* --- pool events ------------------------------------------------------------------------------ */
+/* --- pool events --- */
 
 /* Health that an operator should hear of; the steps of a start or a recovery are not. */
 static bool is_trouble(const char *health)

@@ -49,6 +49,8 @@ struct gw_metrics {
     pthread_mutex_t lock; /* certificates */
     struct certificate certificates[MAX_CERTIFICATES];
     size_t certificate_count;
+    gw_metrics_part_fn *part;
+    void *part_ctx;
 };
 
 struct gw_metrics *gw_metrics_create(unsigned loops)
@@ -165,8 +167,7 @@ uint64_t gw_metrics_requests(const struct gw_metrics *metrics)
     return sum;
 }
 
-/* --- rendering ----------------------------------------------------------------------------------
- */
+/* --- rendering --- */
 
 static uint64_t sum_requests(const struct gw_metrics *metrics, size_t cell)
 {
@@ -259,6 +260,12 @@ static void add_process(struct gw_text *text)
     gw_text_add(text, "keyward_process_open_fds %u\n", process.open_fds);
 }
 
+void gw_metrics_part(struct gw_metrics *metrics, gw_metrics_part_fn *part, void *ctx)
+{
+    metrics->part = part;
+    metrics->part_ctx = ctx;
+}
+
 void gw_metrics_reload(struct gw_metrics *metrics, bool ok, bool restart_needed)
 {
     atomic_store(&metrics->reload_failed, !ok);
@@ -285,6 +292,8 @@ char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *l
     gw_metric_head(&text, "connections", "gauge", "Connections open now.");
     gw_text_add(&text, "keyward_connections %lld\n", (long long)gw_metrics_connections(metrics));
     add_reload(&text, metrics);
+    if (metrics->part)
+        metrics->part(&text, metrics->part_ctx);
     add_certificates(&text, metrics);
     gw_metrics_pool_certificates(&text, pool);
     gw_metrics_pool(&text, pool);

@@ -28,6 +28,12 @@ int64_t gw_metrics_connections(const struct gw_metrics *metrics);
 /** Requests answered since start, of all loops. Any thread. */
 uint64_t gw_metrics_requests(const struct gw_metrics *metrics);
 
+/** One more part of what is rendered: writes rows of its own. */
+struct gw_text;
+typedef void gw_metrics_part_fn(struct gw_text *text, void *ctx);
+/** Before the first scrape; the last one that is set counts. */
+void gw_metrics_part(struct gw_metrics *metrics, gw_metrics_part_fn *part, void *ctx);
+
 /** Renders everything, pool included, in the Prometheus text format; malloc'd, NUL-terminated. Any
  *  thread. */
 char *gw_metrics_render(struct gw_metrics *metrics, struct pool *pool, size_t *len);

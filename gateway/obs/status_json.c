@@ -6,6 +6,7 @@
 
 #include "crypto/base/clock.h"
 #include "gateway/app.h"
+#include "gateway/backup/runs.h"
 #include "gateway/obs/process.h"
 
 static json_t *reasons_of(const struct gw_app *app, const struct pool_stats *stats)
@@ -102,6 +103,8 @@ static json_t *status_json(struct gw_app *app, const struct pool_stats *stats)
                       "members_up", (json_int_t)stats->members_up));
     if (out)
         json_object_set_new(out, "reload", reload_json(app));
+    if (out)
+        json_object_set_new(out, "backups", gw_backup_runs_json(app->backup_runs));
     if (out)
         json_object_set_new(out, "process",
                             json_pack("{s:I,s:f,s:i}", "resident_bytes",

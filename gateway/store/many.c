@@ -124,8 +124,7 @@ kw_status store_post(struct store *store, struct gw_loop *loop, void (*fn)(void 
     return store->post(loop, fn, arg);
 }
 
-/* --- cursors -----------------------------------------------------------------------------------
- */
+/* --- cursors --- */
 
 struct store_cursor {
     struct store *store;

@@ -255,31 +255,56 @@ static kw_status setting_put(struct sqlite_conn *conn, struct store_request *req
     return sqlite_sql_run(conn, st);
 }
 
+static kw_status run_change(struct work *work)
+{
+    switch (work->req->op) {
+    case STORE_OP_PUT:
+    case STORE_OP_ADD:
+        return put(work);
+    case STORE_OP_UPDATE:
+        return update(work);
+    case STORE_OP_DELETE:
+        return soft_delete(work);
+    case STORE_OP_RECOVER:
+        return recover(work);
+    case STORE_OP_PURGE:
+        return purge(work);
+    case STORE_OP_REMOVE:
+        return remove_all(work);
+    case STORE_OP_WAKE:
+        return wake(work);
+    case STORE_OP_NEED:
+        return need(work);
+    default:
+        return KW_E_INTERNAL;
+    }
+}
+
+/** Has the object another place in the lists now, or none? */
+static bool is_moved(enum store_op op)
+{
+    return op == STORE_OP_DELETE || op == STORE_OP_RECOVER || op == STORE_OP_PURGE ||
+           op == STORE_OP_REMOVE;
+}
+
+/** What lists say of an object is made anew from its rows after each change of it, here and nowhere
+ *  else (and for whole vaults in sqlite_vaults.c). */
+static kw_status show(struct work *work)
+{
+    sqlite3_stmt *st = NULL;
+    if (is_moved(work->req->op)) {
+        KW_TRY(sqlite_sql_object(work->conn, SQL_HIDE, work->req, work->req->name, &st));
+        KW_TRY(sqlite_sql_run(work->conn, st));
+    }
+    return run_on(work, SQL_SHOW, NULL, 0);
+}
+
 static kw_status change_object(struct sqlite_conn *conn, struct store_request *req,
                                struct store_result *result)
 {
     struct work work = {.conn = conn, .req = req, .result = result};
-    switch (req->op) {
-    case STORE_OP_PUT:
-    case STORE_OP_ADD:
-        return put(&work);
-    case STORE_OP_UPDATE:
-        return update(&work);
-    case STORE_OP_DELETE:
-        return soft_delete(&work);
-    case STORE_OP_RECOVER:
-        return recover(&work);
-    case STORE_OP_PURGE:
-        return purge(&work);
-    case STORE_OP_REMOVE:
-        return remove_all(&work);
-    case STORE_OP_WAKE:
-        return wake(&work);
-    case STORE_OP_NEED:
-        return need(&work);
-    default:
-        return KW_E_INTERNAL;
-    }
+    KW_TRY(run_change(&work));
+    return req->op == STORE_OP_NEED ? KW_OK : show(&work);
 }
 
 static kw_status change_part(struct sqlite_conn *conn, struct store_request *part,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define READER_CACHE_KIB "65536"
+#define WRITER_CACHE_KIB "16384"
 #define BUSY_TIMEOUT_MS  5000 /* only an operator's own sqlite3 shell can hold the lock */
 
 static int last_errno(sqlite3_file *file)
@@ -142,10 +143,10 @@ static kw_status configure(struct sqlite_conn *conn, bool reader)
                                   "PRAGMA cell_size_check=ON;"
                                   "PRAGMA mmap_size=0;"
                                   "PRAGMA temp_store=MEMORY"));
+    /* each keeps the inner pages of its indexes even with a million versions: a look-up then reads
+     * the one page of its row. Memory is taken as pages are read, up to the bound. */
     if (!reader)
-        return KW_OK;
-    /* the reader keeps the inner pages of its indexes even with a million versions: a look-up then
-     * reads the one page of its row; memory is taken as pages are read, up to READER_CACHE_KIB */
+        return sqlite_conn_exec(conn, "PRAGMA cache_size=-" WRITER_CACHE_KIB);
     return sqlite_conn_exec(conn, "PRAGMA query_only=ON;"
                                   "PRAGMA cache_size=-" READER_CACHE_KIB);
 }

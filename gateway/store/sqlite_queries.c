@@ -60,8 +60,7 @@ static kw_status due(struct sqlite_conn *conn, struct store_request *req)
     return sqlite_sql_take_rows(conn, st, req->limit, &req->result);
 }
 
-/* --- all of some objects -----------------------------------------------------------------------
- */
+/* --- all of some objects --- */
 
 static kw_status all_versions(struct sqlite_conn *conn, const struct store_request *part,
                               struct store_request *req, size_t *bytes)
@@ -122,8 +121,7 @@ kw_status sqlite_query(struct sqlite_conn *conn, struct store_request *req)
     }
 }
 
-/* --- cursors -----------------------------------------------------------------------------------
- */
+/* --- cursors --- */
 
 #define CURSORS_MAX 4
 

@@ -9,8 +9,7 @@
 #define RECORD_MAX     (4u << 20)
 #define LIST_LIMIT_MAX 1000
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static kw_status start_threads(struct store *store)
 {
@@ -83,8 +82,7 @@ struct store_counters store_counters_read(const struct store *store)
                                    .changes = atomic_load(&store->committed_changes)};
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 kw_status store_call_text(char *out, size_t room, const char *text)
 {

@@ -23,6 +23,9 @@ enum store_kind {
     STORE_PENDING = 6, /* the operation that makes a certificate, under the certificate's name */
     STORE_ISSUER = 7,
     STORE_CONTACTS = 8,
+    STORE_ROLE = 9, /* a custom role definition, under its GUID */
+    STORE_ROLE_ASSIGNMENT = 10,
+    STORE_SETTING = 11,
     STORE_KIND_MAX = 31
 };
 
@@ -130,8 +133,7 @@ void store_recover(struct store *store, struct gw_loop *loop, const struct store
 void store_purge(struct store *store, struct gw_loop *loop, const struct store_ref *ref,
                  store_done_fn *done, void *ctx);
 
-/* --- many changes as one -----------------------------------------------------------------------
- */
+/* --- many changes as one --- */
 
 enum store_change_op {
     STORE_CHANGE_PUT, /* as store_put */
@@ -177,8 +179,7 @@ struct store_change {
 void store_apply(struct store *store, struct gw_loop *loop, const struct store_change *changes,
                  size_t count, store_done_fn *done, void *ctx);
 
-/* --- what is due -------------------------------------------------------------------------------
- */
+/* --- what is due --- */
 
 enum store_due_what {
     STORE_DUE_PURGE, /* deleted objects whose purge_at has passed */
@@ -191,8 +192,7 @@ void store_due(struct store *store, struct gw_loop *loop, enum store_kind kind,
                enum store_due_what what, int64_t now, unsigned limit, store_done_fn *done,
                void *ctx);
 
-/* --- many rows at one moment -------------------------------------------------------------------
- */
+/* --- many rows at one moment --- */
 
 #define STORE_REFS_MAX 8
 

@@ -30,8 +30,7 @@ void store_request_fail(struct store_request *req, kw_status status)
     req->result.status = status;
 }
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* --- answers --- */
 
 /** On the loop's thread: a chain of requests that one transaction, or one query, has answered. */
 static void deliver(void *arg)
@@ -128,8 +127,7 @@ static void settle_parked(struct store *store, struct store_request **parked)
     *parked = NULL;
 }
 
-/* --- the writer --------------------------------------------------------------------------------
- */
+/* --- the writer --- */
 
 /** The only place where the medium changes; says so where an operator looks. */
 static void set_medium(struct store *store, enum store_medium medium)
@@ -241,8 +239,7 @@ void *store_worker_write(void *arg)
     return NULL;
 }
 
-/* --- the reader --------------------------------------------------------------------------------
- */
+/* --- the reader --- */
 
 void *store_worker_read(void *arg)
 {

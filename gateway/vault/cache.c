@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "gateway/vault/object.h"
+#include "gateway/vault/keys/object.h"
 
 #define SHARDS       64 /* a power of two */
 #define BUCKETS      128
@@ -40,8 +40,7 @@ struct vault_cache {
     struct shard shards[SHARDS];
 };
 
-/* --- names -------------------------------------------------------------------------------------
- */
+/* --- names --- */
 
 /* FNV-1a with a secret start and a final mix. Only names that exist in the store come in, and a
  * bucket's chain is bounded by the shard's capacity: flooding one buys nothing. */
@@ -87,8 +86,7 @@ static struct object *find(struct shard *shard, uint64_t hash, const char *vault
     return object;
 }
 
-/* --- order of use ------------------------------------------------------------------------------
- */
+/* --- order of use --- */
 
 static void unlink_use(struct shard *shard, struct object *object)
 {
@@ -165,8 +163,7 @@ static void trim(struct shard *shard, struct object *object, struct version **ou
     shard->count--;
 }
 
-/* --- putting in --------------------------------------------------------------------------------
- */
+/* --- putting in --- */
 
 static struct object *add_object(struct shard *shard, uint64_t hash,
                                  const struct vault_object *item)
@@ -229,8 +226,7 @@ static void insert(struct vault_cache *cache, struct shard *shard, uint64_t hash
         remove_object(shard, shard->used_first, out);
 }
 
-/* --- the interface -----------------------------------------------------------------------------
- */
+/* --- the interface --- */
 
 kw_status vault_cache_create(struct vault_cache **out, size_t capacity)
 {

@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void put_head(struct kw_buf *buf, unsigned field, size_t len)
 {
@@ -67,8 +66,7 @@ void vault_put_tags(struct kw_buf *buf, const struct vault_object *object)
     }
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 bool vault_take_number(struct kw_span field, int64_t *out)
 {

@@ -38,8 +38,7 @@ void vault_ref_changed(struct vault *vault, const struct store_ref *ref)
             vault_cache_drop(vault->caches[kinds[i]], ref->vault, kw_span_str(ref->name));
 }
 
-/* --- one object --------------------------------------------------------------------------------
- */
+/* --- one object --- */
 
 struct move {
     struct vault *vault;
@@ -126,8 +125,7 @@ void vault_ref_purge(struct vault *vault, struct gw_loop *loop, const struct sto
     move_all(vault, loop, ref, &model, done, ctx);
 }
 
-/* --- the end of retentions ---------------------------------------------------------------------
- */
+/* --- the end of retentions --- */
 
 #define SWEEP_PAGE 100
 

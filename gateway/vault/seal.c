@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "gateway/vault/object.h"
+#include "gateway/vault/keys/object.h"
 
 struct place {
     uint8_t bytes[STORE_VAULT_MAX + STORE_NAME_MAX + STORE_VERSION_LEN + 8];

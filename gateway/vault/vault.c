@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "gateway/vault/roles/internal.h"
+
 kw_status vault_create_with(struct vault **out, struct store *store, struct pool *pool,
                             const struct kc_domain *domain, vault_port_fn *port,
                             size_t cache_capacity)
@@ -13,6 +15,7 @@ kw_status vault_create_with(struct vault **out, struct store *store, struct pool
     vault->pool = pool;
     vault->domain = domain;
     vault->port = port;
+    pthread_mutex_init(&vault->roles_lock, NULL);
     vault->flights = vault_flights_create();
     kw_status status = vault->flights ? KW_OK : KW_E_NOMEM;
     for (unsigned kind = STORE_KEY; status == KW_OK && kind < VAULT_KINDS; kind++)
@@ -43,5 +46,7 @@ void vault_destroy(struct vault *vault)
     for (unsigned kind = STORE_KEY; kind < VAULT_KINDS; kind++)
         vault_cache_destroy(vault->caches[kind]);
     vault_flights_destroy(vault->flights);
+    vault_roles_destroy(vault->roles);
+    pthread_mutex_destroy(&vault->roles_lock);
     free(vault);
 }

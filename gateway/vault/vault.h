@@ -2,10 +2,12 @@
 /* Inside the vault: its parts, and what every call that goes to the store carries. The calls over
  * struct vault_object serve every kind; keys.c, secret.c and their like give them their types. */
 
+#include <pthread.h>
+
 #include "gateway/vault/cache.h"
-#include "gateway/vault/keys.h"
-#include "gateway/vault/object.h"
-#include "gateway/vault/record.h"
+#include "gateway/vault/keys/keys.h"
+#include "gateway/vault/keys/object.h"
+#include "gateway/vault/keys/record.h"
 
 struct vault_flights;
 
@@ -21,6 +23,8 @@ struct vault {
     vault_port_fn *port;
     struct vault_cache *caches[VAULT_KINDS]; /* by enum store_kind */
     struct vault_flights *flights;
+    pthread_mutex_t roles_lock; /* over the list; each has locks of its own */
+    struct vault_roles *roles;
     vault_scope_fn *scope_of; /* NULL: every vault is served by every member */
     void *scope_ctx;
 };
@@ -74,8 +78,7 @@ void vault_job_note(struct vault_job *job);
 /** Forgets what the cache has of it. */
 void vault_job_drop(const struct vault_job *job);
 
-/* --- calls of every kind; what they answer is said in keys.h ------------------------------------
- */
+/* --- calls of every kind; what they answer is said in keys.h --- */
 
 void vault_object_get(const struct vault_call *call);
 void vault_object_get_deleted(const struct vault_call *call);
@@ -122,8 +125,7 @@ void vault_object_update(const struct vault_call *call, const struct vault_chang
  *  is that of its attributes. A job of vault_job_create whose structure may be larger. */
 void vault_job_put(struct vault_job *job, struct vault_object *object);
 
-/* --- keys ---------------------------------------------------------------------------------------
- */
+/* --- keys --- */
 
 /** Opens a row into a key; with `usable` also its pool half. */
 KW_MUST_CHECK kw_status vault_row_open(struct vault *vault, const char *vault_name,

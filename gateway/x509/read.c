@@ -68,8 +68,7 @@ void gw_x509_subject(char *out, size_t room, struct kw_span der)
     ERR_pop_to_mark();
 }
 
-/* --- the profile of a certificate --------------------------------------------------------------
- */
+/* --- the profile of a certificate --- */
 
 struct description {
     struct gw_arena *arena;

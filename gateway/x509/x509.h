@@ -9,8 +9,7 @@
 #include "crypto/keys/key.h"
 #include "gateway/base/arena.h"
 
-/* --- what a certificate is to say --------------------------------------------------------------
- */
+/* --- what a certificate is to say --- */
 
 enum gw_x509_san_kind {
     GW_X509_SAN_EMAIL,
@@ -48,8 +47,7 @@ struct gw_x509_profile {
 KW_MUST_CHECK kw_status gw_x509_profile_check(const struct gw_x509_profile *profile,
                                               const char **why);
 
-/* --- drafts: encoded, not yet signed -----------------------------------------------------------
- */
+/* --- drafts: encoded, not yet signed --- */
 
 struct gw_x509_draft {
     enum kw_alg alg; /* how to sign `digest` */
@@ -84,8 +82,7 @@ enum kw_alg gw_x509_alg(const struct kc_public *pub);
 /** `months` later by the calendar (UTC); a day that the month does not have becomes its last. */
 int64_t gw_x509_add_months(int64_t wall_s, unsigned months);
 
-/* --- what a certificate says -------------------------------------------------------------------
- */
+/* --- what a certificate says --- */
 
 struct gw_x509_info {
     int64_t not_before, not_after; /* wall seconds */
@@ -112,8 +109,7 @@ KW_MUST_CHECK kw_status gw_x509_thumbprint(uint8_t out[GW_X509_THUMBPRINT], stru
 /** Public halves are the same key. */
 bool gw_x509_same_key(const struct kc_public *a, const struct kc_public *b);
 
-/* --- a certificate with its key and its chain ---------------------------------------------------
- */
+/* --- a certificate with its key and its chain --- */
 
 #define GW_X509_CHAIN_MAX 16
 

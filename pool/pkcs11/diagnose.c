@@ -58,8 +58,7 @@ static bool say(struct look *look, enum pool_outcome outcome, enum pool_blame bl
 #define SKIP(look, ...)            say(look, POOL_STEP_SKIP, POOL_BLAME_NONE, "", __VA_ARGS__)
 #define FAIL(look, who, next, ...) say(look, POOL_STEP_FAIL, POOL_BLAME_##who, next, __VA_ARGS__)
 
-/* --- the network --------------------------------------------------------------------------------
- */
+/* --- the network --- */
 
 static enum pool_reach_state reach_wait(struct pool_reach *reach)
 {
@@ -106,8 +105,7 @@ static bool see_network(struct look *look)
     return good;
 }
 
-/* --- the library --------------------------------------------------------------------------------
- */
+/* --- the library --- */
 
 /** What a host that gives no record comes to. */
 static bool see_silence(struct look *look, kw_status status)
@@ -193,8 +191,7 @@ static bool see_library(struct look *look)
     return true;
 }
 
-/* --- the credential -----------------------------------------------------------------------------
- */
+/* --- the credential --- */
 
 static bool see_flags(struct look *look)
 {
@@ -317,8 +314,7 @@ static bool see_login(struct look *look)
     return on;
 }
 
-/* --- domain and work ----------------------------------------------------------------------------
- */
+/* --- domain and work --- */
 
 static bool see_domain(struct look *look)
 {

@@ -113,8 +113,7 @@ kw_status diagnose_host_login(struct diagnose_host *host, const struct kc_domain
     return status;
 }
 
-/* --- one signature ------------------------------------------------------------------------------
- */
+/* --- one signature --- */
 
 static kw_status open_channel(struct diagnose_host *host, int *channel)
 {

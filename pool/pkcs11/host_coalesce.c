@@ -186,8 +186,7 @@ bool pool_host_run_many(struct pool_host *host, CK_SESSION_HANDLE session, uint8
     return true;
 }
 
-/* --- the choice ---------------------------------------------------------------------------------
- */
+/* --- the choice --- */
 
 static CK_RV one_by_one(struct pool_host_call *call, uint8_t *texts, size_t total)
 {

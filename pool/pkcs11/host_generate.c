@@ -89,8 +89,7 @@ static CK_RV make_secret_key(struct pool_host_call *call, CK_OBJECT_HANDLE *out)
                                           sizeof(attributes) / sizeof(attributes[0]), out);
 }
 
-/* --- the public half ----------------------------------------------------------------------------
- */
+/* --- the public half --- */
 
 size_t pool_host_strip_zeros(uint8_t *number, size_t len)
 {
@@ -149,8 +148,7 @@ static CK_RV read_ec(struct pool_host_call *call, CK_OBJECT_HANDLE public)
                : CKR_DEVICE_ERROR;
 }
 
-/* --- the blob -----------------------------------------------------------------------------------
- */
+/* --- the blob --- */
 
 static CK_RV wrap_key(struct pool_host_call *call, CK_OBJECT_HANDLE key)
 {
@@ -171,8 +169,7 @@ static CK_RV wrap_key(struct pool_host_call *call, CK_OBJECT_HANDLE key)
     return CKR_OK;
 }
 
-/* --- the proof ----------------------------------------------------------------------------------
- */
+/* --- the proof --- */
 
 static EVP_PKEY *public_key(const struct kc_public *pub)
 {
@@ -212,6 +209,9 @@ static EVP_PKEY *public_key(const struct kc_public *pub)
 /** Verifies with the public half, by OpenSSL: PKCS#1 type 1 of bare bytes, or ECDSA as r then s. */
 static bool verifies(const struct kc_public *pub, struct kw_span digest, struct kw_span sig)
 {
+    if (pub->kty == KW_KTY_EC && sig.len > 2 * pub->coord_len) {
+        return false; /* more than the room for its DER below */
+    }
     EVP_PKEY *key = public_key(pub);
     EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
     uint8_t der[160];
@@ -339,6 +339,10 @@ CK_RV pool_host_generate(struct pool_host_call *call)
     }
     if (private != CK_INVALID_HANDLE) {
         call->host->p11->C_DestroyObject(call->session, private);
+    }
+    if (rv != CKR_OK) {
+        /* the proof may have loaded it; another member will make the key of this id */
+        pool_host_keys_forget(call->host, kw_span_of(req->key_id, sizeof(req->key_id)));
     }
     pthread_mutex_unlock(&call->host->generating);
     return rv;

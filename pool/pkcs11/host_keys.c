@@ -57,8 +57,7 @@ void pool_host_keys_destroy(struct pool_host_keys *keys)
     free(keys);
 }
 
-/* --- under the cache's lock ---------------------------------------------------------------------
- */
+/* --- under the cache's lock --- */
 
 static struct pool_host_key **bucket_of(struct pool_host_keys *keys, const uint8_t *id)
 {
@@ -129,8 +128,7 @@ static void add(struct pool_host_keys *keys, struct pool_host_key *key)
     keys->count++;
 }
 
-/* --- the cache ----------------------------------------------------------------------------------
- */
+/* --- the cache --- */
 
 static void discard(struct pool_host *host, struct pool_host_key *key)
 {
@@ -205,20 +203,43 @@ static struct pool_host_key *from_blob(const uint8_t *id, enum kw_kty wanted, st
     return key;
 }
 
+/** Under the cache's lock: out of the cache; onto `idle` when nobody holds it. */
+static void forget_one(struct pool_host_keys *keys, struct pool_host_key *key,
+                       struct pool_host_key **idle)
+{
+    take_out(keys, key);
+    key->forgotten = true;
+    if (key->holders == 0) {
+        key->older = *idle;
+        *idle = key;
+    }
+}
+
+/** What a blob says counts, not what is loaded under its id: a key that was made here and never
+ *  answered for has the id of the one that another member made in its place. */
+static bool is_of(const struct pool_host_key *key, struct kw_span blob)
+{
+    return blob.len == 0 || kw_span_equal(kw_span_of(key->blob, key->blob_len), blob);
+}
+
 struct pool_host_key *pool_host_key_get(struct pool_host *host, const struct pool_wire_request *req,
                                         bool *bad_blob)
 {
     struct pool_host_keys *keys = host->keys;
-    struct pool_host_key *gone = NULL;
+    struct pool_host_key *gone = NULL, *other = NULL;
     *bad_blob = false;
     pthread_mutex_lock(&keys->lock);
     struct pool_host_key *key = find(keys, req->key_id);
-    if (key != NULL) {
+    if (key != NULL && is_of(key, req->blob)) {
         unlist(keys, key);
         list_newest(keys, key);
     } else if (req->blob.len > 0) {
+        struct pool_host_key *before = key;
         key = from_blob(req->key_id, req->kty, req->blob);
         *bad_blob = key == NULL;
+        if (key != NULL && before != NULL) {
+            forget_one(keys, before, &other);
+        }
         if (key != NULL) {
             add(keys, key);
         }
@@ -228,6 +249,9 @@ struct pool_host_key *pool_host_key_get(struct pool_host *host, const struct poo
         gone = evict(keys);
     }
     pthread_mutex_unlock(&keys->lock);
+    if (other != NULL) {
+        discard(host, other);
+    }
     if (gone != NULL) {
         discard(host, gone);
     }
@@ -242,18 +266,6 @@ void pool_host_key_put(struct pool_host *host, struct pool_host_key *key)
     pthread_mutex_unlock(&host->keys->lock);
     if (gone != NULL) {
         discard(host, gone);
-    }
-}
-
-/** Under the cache's lock: out of the cache; onto `idle` when nobody holds it. */
-static void forget_one(struct pool_host_keys *keys, struct pool_host_key *key,
-                       struct pool_host_key **idle)
-{
-    take_out(keys, key);
-    key->forgotten = true;
-    if (key->holders == 0) {
-        key->older = *idle;
-        *idle = key;
     }
 }
 

@@ -55,8 +55,7 @@ struct pool_host_work {
     struct channel *channels;
 };
 
-/* --- channels -----------------------------------------------------------------------------------
- */
+/* --- channels --- */
 
 static void channel_put(struct channel *channel)
 {
@@ -123,8 +122,7 @@ static void answer(struct channel *channel, const struct pool_host_result *resul
     pthread_mutex_unlock(&channel->lock);
 }
 
-/* --- the reader ---------------------------------------------------------------------------------
- */
+/* --- the reader --- */
 
 static void drop_channel(struct pool_host_work *work, struct channel *channel)
 {
@@ -242,8 +240,7 @@ static size_t take_company(struct pool_host_work *work, struct job *first,
     return count;
 }
 
-/* --- the session threads ------------------------------------------------------------------------
- */
+/* --- the session threads --- */
 
 /** Sends what has been left unsent; before a thread goes idle. */
 static void flush_all(struct pool_host_work *work)

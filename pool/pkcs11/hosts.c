@@ -52,8 +52,7 @@ static int64_t jitter(int64_t wait_ns)
     return wait_ns + wait_ns / 100 * 15 * ((int64_t)noise - 0x8000) / 0x8000;
 }
 
-/* --- the end of a host --------------------------------------------------------------------------
- */
+/* --- the end of a host --- */
 
 void pool_p11_host_lost(struct pool_p11 *p11, unsigned number, uint32_t generation, const char *why)
 {
@@ -150,8 +149,7 @@ static void reap(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_n
     set_backoff(host, now_ns);
 }
 
-/* --- the start of a host ------------------------------------------------------------------------
- */
+/* --- the start of a host --- */
 
 int pool_p11_open_lock(const char *state_dir, const char *module)
 {
@@ -237,8 +235,7 @@ static void start(struct pool_p11 *p11, struct pool_p11_host *host, int64_t now_
     }
 }
 
-/* --- into service -------------------------------------------------------------------------------
- */
+/* --- into service --- */
 
 static void on_ready(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body,
                      int64_t now_ns)
@@ -318,8 +315,7 @@ static void watch_probe(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     }
 }
 
-/* --- one host's turn ----------------------------------------------------------------------------
- */
+/* --- one host's turn --- */
 
 static void on_failed(struct pool_p11 *p11, struct pool_p11_host *host, struct kw_span body)
 {
@@ -435,8 +431,7 @@ static int64_t run_host(struct pool_p11 *p11, struct pool_p11_host *host, int64_
     return now_ns + POLL_SERVING_NS;
 }
 
-/* --- the member's turn --------------------------------------------------------------------------
- */
+/* --- the member's turn --- */
 
 /** With a connect probe configured a host starts only once the device takes connections: a library
  *  without its device may hang for minutes in its initialisation. */

@@ -56,6 +56,7 @@ static bool ask(struct pool_p11 *p11, const struct pool_inventory *inventory, in
         }
         p11->list.out = true;
         p11->list.sequence = msg.sequence;
+        p11->list.loaded = 0;
         p11->list.deadline_ns = now_ns + LIST_LIMIT_NS;
         return true;
     }
@@ -116,8 +117,14 @@ static bool on_loaded(struct pool_p11 *p11, struct pool_p11_host *host, struct k
     if (pool_wire_get_loaded(body, &msg) != KW_OK) {
         return false;
     }
-    if (is_current(p11, host, msg.sequence) &&
-        !pool_inventory_put_loaded(atomic_load(&p11->inventory), p11->member, msg.ids)) {
+    if (!is_current(p11, host, msg.sequence)) {
+        return true;
+    }
+    p11->list.loaded += msg.ids.len;
+    if (p11->list.loaded > (size_t)POOL_WIRE_KEYS_MAX * KW_KEY_ID_LEN) {
+        return false; /* more than it was told to keep */
+    }
+    if (!pool_inventory_put_loaded(atomic_load(&p11->inventory), p11->member, msg.ids)) {
         p11->list.fault = "out of memory";
     }
     return true;

@@ -9,6 +9,7 @@
 #include "crypto/base/clock.h"
 #include "pool/pkcs11/ckr.h"
 #include "pool/pkcs11/control.h"
+#include "pool/pkcs11/join.h"
 #include "pool/pkcs11/login.h"
 
 #define TURN_ASK_NS  KW_MS(200) /* each time costs the fingerprints anew */
@@ -19,8 +20,7 @@ static const struct pool_config *config_of(const struct pool_p11 *p11)
     return pool_config(p11->member->pool);
 }
 
-/* --- the guarded login --------------------------------------------------------------------------
- */
+/* --- the guarded login --- */
 
 static void note_pin_file(struct pool_p11 *p11)
 {
@@ -87,8 +87,7 @@ static void set_attempts(struct pool_p11 *p11, uint64_t flags)
     pthread_mutex_unlock(&p11->lock);
 }
 
-/* --- who the token is ---------------------------------------------------------------------------
- */
+/* --- who the token is --- */
 
 void pool_p11_mismatch(struct pool_p11 *p11, struct pool_p11_host *host, const char *why)
 {
@@ -182,6 +181,7 @@ kw_status pool_p11_keep_identity(struct pool_p11 *p11)
         strcmp(known.domain, identity.domain) != 0) {
         KW_TRY(pool_identity_store(dir, p11->member->config.name, &identity));
     }
+    KW_TRY(pool_join_end(dir, p11->member->config.name));
     atomic_store(&p11->join, false);
     return KW_OK;
 }
@@ -233,6 +233,8 @@ void pool_p11_try_login(struct pool_p11 *p11, struct pool_p11_host *host, int64_
         (void)!pool_login_settle(&login, POOL_LOGIN_UNSPENT);
         pool_p11_start_failed(p11, host, "the login could not be sent");
     } else {
+        /* one try: a host that dies over it leaves no word, and the next one goes by the record */
+        p11->operator_allows = false;
         host->phase = POOL_P11_WAIT_LOGIN;
         host->phase_deadline_ns = now_ns + config_of(p11)->hard_deadline_ns;
     }
@@ -265,7 +267,6 @@ void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, str
     } else if (msg.ckr != CKR_OK) {
         pool_p11_start_failed(p11, host, why);
     } else {
-        p11->operator_allows = false;
         host->phase = POOL_P11_WAIT_READY;
         pool_member_transition(p11->member, POOL_EV_LOGGED_IN, "");
     }

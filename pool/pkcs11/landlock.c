@@ -137,8 +137,7 @@ static kw_status allow_folder_of(const struct rules *rules, const char *file)
     return allow_if_there(rules, folder, READ);
 }
 
-/* --- SoftHSM ------------------------------------------------------------------------------------
- */
+/* --- SoftHSM --- */
 
 static bool is_blank(uint8_t c)
 {
@@ -214,8 +213,7 @@ static kw_status allow_softhsm(const struct rules *rules, char *wrong, size_t wr
     return allow(rules, folder, READ | WRITE | MAKE);
 }
 
-/* --- all of it ----------------------------------------------------------------------------------
- */
+/* --- all of it --- */
 
 static kw_status allow_module(const struct rules *rules, const char *module, bool *softhsm)
 {

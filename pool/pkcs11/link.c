@@ -20,8 +20,7 @@
 
 #define BUFFER_FIRST (64u * 1024)
 
-/* --- buffers ------------------------------------------------------------------------------------
- */
+/* --- buffers --- */
 
 static bool reserve(struct kw_buf *buf, size_t more)
 {
@@ -45,8 +44,7 @@ static bool reserve(struct kw_buf *buf, size_t more)
     return true;
 }
 
-/* --- giving back --------------------------------------------------------------------------------
- */
+/* --- giving back --- */
 
 void pool_link_give_back(struct pool_link *link, struct pool_op *op, enum pool_verdict verdict,
                          const char *reason)
@@ -146,8 +144,7 @@ void pool_link_close_channel(struct pool_link *link, struct pool_link_channel *c
     }
 }
 
-/* --- out ----------------------------------------------------------------------------------------
- */
+/* --- out --- */
 
 static bool remembers(struct pool_link_channel *channel, const uint8_t *id)
 {
@@ -338,8 +335,7 @@ bool pool_p11_abandon(struct pool_member *member, void *arg, struct pool_op *op)
     return false;
 }
 
-/* --- in -----------------------------------------------------------------------------------------
- */
+/* --- in --- */
 
 static struct pool_link_slot *slot_of(struct pool_link_channel *channel, uint64_t id)
 {
@@ -465,6 +461,10 @@ static bool on_need_key(struct pool_link *link, struct pool_link_channel *channe
         (void)take(link, channel, slot);
         return true;
     }
+    if (slot->asked || slot->op->key == NULL) {
+        return false; /* it would be given the same again, without an end */
+    }
+    slot->asked = true;
     return encode(channel, slot->op, id, true) == KW_OK;
 }
 

@@ -12,6 +12,7 @@ struct pool_link_slot {
     uint64_t id; /* 0: free */
     int64_t sent_ns;
     bool generate;
+    bool asked; /* the host has asked for the key: it does so once */
 };
 
 struct pool_link_channel {

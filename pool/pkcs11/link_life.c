@@ -12,8 +12,7 @@
 #define IN_FLIGHT_PER_SESSION 2u
 #define GENERATE_LIMIT_NS     KW_S(120)
 
-/* --- deadlines ----------------------------------------------------------------------------------
- */
+/* --- deadlines --- */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -91,8 +90,7 @@ int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
     return next;
 }
 
-/* --- opening and closing ------------------------------------------------------------------------
- */
+/* --- opening and closing --- */
 
 static bool alloc_channel(struct pool_link_channel *channel, unsigned sessions)
 {

@@ -30,8 +30,7 @@ struct record {
     unsigned unresolved;       /* attempts in a row that ended without a word */
 };
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 static bool path_of(char *out, const char *dir, const char *member)
 {
@@ -91,8 +90,7 @@ static kw_status store_record(const char *dir, const char *path, const struct re
     return pool_state_write(dir, path, text, (size_t)len);
 }
 
-/* --- fingerprints -------------------------------------------------------------------------------
- */
+/* --- fingerprints --- */
 
 static kw_status print_of(struct kw_span pin, struct kw_span serial, const uint8_t *salt,
                           char out[PRINT_HEX + 1])
@@ -140,8 +138,7 @@ static bool refused_elsewhere(const char *dir, const char *own_path, const char 
     return refused;
 }
 
-/* --- the rules ----------------------------------------------------------------------------------
- */
+/* --- the rules --- */
 
 /** NULL when the token's flags allow an attempt. An operator cannot overrule these here: the token
  *  itself has to be seen to first. */

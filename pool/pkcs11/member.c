@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "pool/pkcs11/control.h"
+#include "pool/pkcs11/join.h"
 
 #define SESSIONS_DEFAULT 8u
 
@@ -49,7 +50,9 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
     if (status == KW_OK) {
         status = pool_domain_check(p11->domain, pool_domain(member->pool));
     }
-    if (status != KW_OK) {
+    if (status == KW_OK) {
+        atomic_store(&p11->join, pool_join_ordered(pool->state_dir, config->name, p11->domain));
+    } else {
         destroy(member);
     }
     return status;
@@ -102,6 +105,7 @@ static bool retire(struct pool_member *member, int64_t now_ns, bool for_good)
     if (gone && for_good) {
         /* who is joined under this name next is a new member */
         (void)!pool_identity_remove(pool_config(member->pool)->state_dir, member->config.name);
+        (void)!pool_join_end(pool_config(member->pool)->state_dir, member->config.name);
     }
     return gone;
 }

@@ -83,6 +83,7 @@ struct pool_p11 {
         unsigned host; /* that is asked */
         uint32_t sequence;
         unsigned listed;
+        size_t loaded; /* bytes of ids from this host */
         int64_t deadline_ns;
         const char *fault;
     } list;

@@ -10,8 +10,7 @@
 #define EXPONENT_MAX     8
 #define SANDBOX_COUNT    3u /* enum pool_sandbox */
 
-/* --- framing ------------------------------------------------------------------------------------
- */
+/* --- framing --- */
 
 kw_status pool_wire_next(struct kw_span *stream, struct kw_span *body)
 {
@@ -87,8 +86,7 @@ kw_status pool_wire_get_plain(struct kw_span body, enum pool_wire_type type)
     return closed(&r);
 }
 
-/* --- data channel -------------------------------------------------------------------------------
- */
+/* --- data channel --- */
 
 kw_status pool_wire_put_request(struct kw_buf *out, const struct pool_wire_request *msg)
 {
@@ -200,8 +198,7 @@ kw_status pool_wire_get_generated(struct kw_span body, struct pool_wire_generate
     return closed(&r);
 }
 
-/* --- control socket -----------------------------------------------------------------------------
- */
+/* --- control socket --- */
 
 kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config *msg)
 {

@@ -70,8 +70,7 @@ static bool watch(struct pool_remote_conn *conn, bool write)
     return true;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* --- opening --- */
 
 /* Tries the next address; dead when there is none left. `error` is what the last one said. */
 static void next_address(struct pool_remote_conn *conn, int error)
@@ -168,8 +167,7 @@ static void connected(struct pool_remote_conn *conn)
     shake_hands(conn);
 }
 
-/* ---- out --------------------------------------------------------------------------------------
- */
+/* --- out --- */
 
 /* Moves pieces of the library into the room until it is full or there are no more. */
 static bool fill_room(struct pool_remote_conn *conn)
@@ -240,8 +238,7 @@ void pool_remote_conn_send(struct pool_remote_conn *conn)
     }
 }
 
-/* ---- in ---------------------------------------------------------------------------------------
- */
+/* --- in --- */
 
 static void ended(struct pool_remote_conn *conn)
 {
@@ -297,8 +294,7 @@ void pool_remote_conn_ready(struct pool_remote_conn *conn, uint32_t events)
     }
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 void pool_remote_conn_drain(struct pool_remote_conn *conn)
 {

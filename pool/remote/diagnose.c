@@ -59,8 +59,7 @@ static bool say(struct look *look, enum pool_outcome outcome, enum pool_blame bl
 #define OK(look, ...)              say(look, POOL_STEP_OK, POOL_BLAME_NONE, "", __VA_ARGS__)
 #define FAIL(look, who, next, ...) say(look, POOL_STEP_FAIL, POOL_BLAME_##who, next, __VA_ARGS__)
 
-/* ---- the way there ----------------------------------------------------------------------------
- */
+/* --- the way there --- */
 
 static bool see_network(struct look *look)
 {
@@ -115,8 +114,7 @@ static int connect_to(const struct look *look)
     return fd;
 }
 
-/* ---- TLS --------------------------------------------------------------------------------------
- */
+/* --- TLS --- */
 
 static bool fail_tls(struct look *look)
 {
@@ -173,8 +171,7 @@ static bool see_certificate(struct look *look)
     return OK(look, "ends in %lld days; issued by %s; a chain of %d", days, issuer, count);
 }
 
-/* ---- the token --------------------------------------------------------------------------------
- */
+/* --- the token --- */
 
 static bool see_token(struct look *look)
 {

@@ -11,8 +11,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static nghttp2_session_callbacks *callbacks;
 static nghttp2_option *options;
 
-/* ---- streams ----------------------------------------------------------------------------------
- */
+/* --- streams --- */
 
 struct pool_remote_stream *pool_remote_stream_new(enum pool_remote_what what, size_t answer_max)
 {
@@ -70,8 +69,7 @@ static bool keep_answer(struct pool_remote_stream *stream, const uint8_t *data, 
     return true;
 }
 
-/* ---- callbacks --------------------------------------------------------------------------------
- */
+/* --- callbacks --- */
 
 static struct pool_remote_stream *stream_of(nghttp2_session *session, int32_t id)
 {
@@ -193,8 +191,7 @@ static void make_tables(void)
     nghttp2_option_set_peer_max_concurrent_streams(options, POOL_REMOTE_STREAMS);
 }
 
-/* ---- use --------------------------------------------------------------------------------------
- */
+/* --- use --- */
 
 kw_status pool_remote_h2_begin(struct pool_remote_conn *conn)
 {

@@ -11,8 +11,7 @@
 #define TICK_NS  KW_MS(100)
 #define AGAIN_NS KW_S(1) /* between requests for a connection while other links have one */
 
-/* ---- lists ------------------------------------------------------------------------------------
- */
+/* --- lists --- */
 
 void pool_remote_give(struct pool_remote_link *link, struct pool_op *op, enum pool_verdict verdict,
                       const char *reason)
@@ -83,8 +82,7 @@ void pool_remote_unpark(struct pool_remote_link *link, const struct pool_key *ke
     }
 }
 
-/* ---- connections ------------------------------------------------------------------------------
- */
+/* --- connections --- */
 
 static struct pool_remote_conn *usable(const struct pool_remote_link *link)
 {
@@ -169,8 +167,7 @@ static void sweep(struct pool_remote_link *link)
     pool_remote_recount(link);
 }
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* --- sending --- */
 
 bool pool_remote_lookup(struct pool_remote_conn *conn, struct pool_key *key, bool latest)
 {
@@ -316,8 +313,7 @@ void pool_remote_ready(struct pool_member *member, void *arg, uint32_t events)
     pump(link);
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static void expire_streams(struct pool_remote_link *link, struct pool_remote_conn *conn,
                            int64_t now_ns)
@@ -395,8 +391,7 @@ int64_t pool_remote_expire(struct pool_member *member, void *arg, int64_t now_ns
                                                                       : INT64_MAX;
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 kw_status pool_remote_attach(struct pool_member *member, struct pool_port *port, void **out)
 {

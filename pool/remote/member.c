@@ -14,8 +14,7 @@
 #define LOOK_NS    KW_S(1)   /* between looks at the token file after a refusal */
 #define DAY_S      86400
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void destroy(struct pool_member *member)
 {
@@ -86,8 +85,7 @@ static kw_status create(struct pool_member *member, const struct pool_member_con
     return status;
 }
 
-/* ---- what it can do ---------------------------------------------------------------------------
- */
+/* --- what it can do --- */
 
 static bool can(const struct pool_member *member, const struct pool_op *op)
 {
@@ -113,8 +111,7 @@ static bool now(const struct pool_member *member, const struct pool_op *op)
            pool_remote_key_find(remote, op->key, version) != POOL_REMOTE_LACKS_KEY;
 }
 
-/* ---- health -----------------------------------------------------------------------------------
- */
+/* --- health --- */
 
 void pool_remote_opened(struct pool_remote *remote)
 {
@@ -171,8 +168,7 @@ static void lost(struct pool_remote *remote, const char *why)
     }
 }
 
-/* ---- the credential ---------------------------------------------------------------------------
- */
+/* --- the credential --- */
 
 static bool token_ok(const uint8_t *data, size_t len)
 {
@@ -262,8 +258,7 @@ static void look_at_token(struct pool_remote *remote)
     }
 }
 
-/* ---- the certificate --------------------------------------------------------------------------
- */
+/* --- the certificate --- */
 
 /* Days at which its end is announced; once for each and for each certificate. */
 static void watch_certificate(struct pool_remote *remote)
@@ -295,8 +290,7 @@ static void watch_certificate(struct pool_remote *remote)
     }
 }
 
-/* ---- the supervisor's turn --------------------------------------------------------------------
- */
+/* --- the supervisor's turn --- */
 
 static void hand_over(struct pool_port *port, void *arg)
 {

@@ -28,8 +28,7 @@ bool pool_remote_can(const struct pool_op *op)
     return !(lane->kind == KW_KIND_ENCRYPT && kw_alg_info(lane->alg)->family == KW_FAMILY_AES_GCM);
 }
 
-/* ---- paths ------------------------------------------------------------------------------------
- */
+/* --- paths --- */
 
 #define QUERY "api-version=7.4"
 
@@ -75,8 +74,7 @@ void pool_remote_version_of(const struct pool_key *key, char version[POOL_REMOTE
     }
 }
 
-/* ---- the request ------------------------------------------------------------------------------
- */
+/* --- the request --- */
 
 size_t pool_remote_body_size(const struct pool_op *op)
 {
@@ -135,8 +133,7 @@ kw_status pool_remote_body(struct kw_buf *out, const struct pool_op *op)
     return put_text(out, "}");
 }
 
-/* ---- the answer -------------------------------------------------------------------------------
- */
+/* --- the answer --- */
 
 size_t pool_remote_answer_max(const struct pool_op *op)
 {
@@ -243,8 +240,7 @@ kw_status pool_remote_bundle(struct kw_span body, const struct kc_public *pub, c
     return KW_OK;
 }
 
-/* ---- statuses ---------------------------------------------------------------------------------
- */
+/* --- statuses --- */
 
 #define PAUSE_MAX_S 60
 

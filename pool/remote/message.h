@@ -47,8 +47,7 @@ KW_MUST_CHECK kw_status pool_remote_bundle(struct kw_span body, const struct kc_
 /** The record's own version text of a key: its id in hexadecimal. */
 void pool_remote_version_of(const struct pool_key *key, char version[POOL_REMOTE_VERSION_MAX + 1]);
 
-/* ---- what a status means -----------------------------------------------------------------------
- */
+/* --- what a status means --- */
 
 enum pool_remote_meaning {
     POOL_REMOTE_RESULT,   /* 200: read the body */

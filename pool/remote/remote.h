@@ -68,8 +68,7 @@ struct pool_remote {
     int64_t warned_of; /* the not_after the last warning was about */
 };
 
-/* ---- one request ------------------------------------------------------------------------------
- */
+/* --- one request --- */
 
 enum pool_remote_what { POOL_REMOTE_PROBE, POOL_REMOTE_LOOKUP, POOL_REMOTE_OP };
 
@@ -91,8 +90,7 @@ struct pool_remote_stream {
     bool sent, overflow, ended;
 };
 
-/* ---- a connection -----------------------------------------------------------------------------
- */
+/* --- a connection --- */
 
 enum pool_remote_state {
     POOL_REMOTE_CONNECTING,

@@ -1,4 +1,5 @@
-"""Azurite, a real Azure Blob server, beside a gateway: with the gateway's certificate, a container and a SAS token."""
+"""Azurite, a real Azure Blob server, beside a gateway: with the gateway's certificate, or one of its own, a container and a
+SAS token."""
 
 import datetime
 import os
@@ -21,13 +22,27 @@ def free_port():
         return s.getsockname()[1]
 
 
+class Identity:
+    """A certificate for the names under which storage is reached as in the cloud: ACCOUNT.blob.localhost."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="keyward-storage-")
+        self.data = pathlib.Path(self.folder.name)
+        subprocess.run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", self.data / "tls.key", "-x509", "-days", "9",
+                        "-subj", "/CN=storage", "-addext", f"subjectAltName=DNS:localhost,DNS:{ACCOUNT}.blob.localhost",
+                        "-out", self.data / "tls.pem"], check=True, capture_output=True)
+        (self.data / "ca.pem").write_bytes((self.data / "tls.pem").read_bytes())
+
+
 class Azurite:
-    def __init__(self, server):
+    """`identity.data` has ca.pem, tls.pem and tls.key: a gateway's data directory, or an Identity's."""
+
+    def __init__(self, identity):
         self.folder = tempfile.TemporaryDirectory(prefix="keyward-azurite-")
-        self.port, self.data = free_port(), server.data
+        self.port, self.data = free_port(), identity.data
         self.start()
         self.service = BlobServiceClient(f"https://localhost:{self.port}/{ACCOUNT}", credential=KEY,
-                                         connection_verify=str(server.data / "ca.pem"))
+                                         connection_verify=str(self.data / "ca.pem"))
         end = time.monotonic() + 60
         while True:
             try:

@@ -62,8 +62,7 @@ static double welch(const struct sums *s)
     return v0 + v1 > 0 ? (s[0].mean - s[1].mean) / sqrt(v0 + v1) : 0;
 }
 
-/* --- the cases: prepare a measurement of a class, run it ----------------------------------------
- */
+/* --- the cases: prepare a measurement of a class, run it --- */
 
 static void prepare_block(int class)
 {
@@ -203,8 +202,7 @@ static bool open_case(const struct test *test)
     return md && (test->run == run_rsa ? make_rsa() : make_blocks(test->run == run_oaep));
 }
 
-/* --- measuring -----------------------------------------------------------------------------------
- */
+/* --- measuring --- */
 
 static uint64_t ticks(void)
 {

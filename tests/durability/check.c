@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/support/ts_store.h"
+#include "tests/support/ts_store_check.h"
 
 static void writer_path(char out[PATH_MAX])
 {
@@ -88,22 +88,6 @@ void check_read(struct check *check, int fd)
     fclose(lines);
 }
 
-static bool integrity(const char *dir)
-{
-    char path[PATH_MAX];
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    snprintf(path, sizeof path, "%s/keyward.db", dir);
-    bool good =
-        sqlite3_open(path, &db) == SQLITE_OK &&
-        sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW &&
-        strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    return good;
-}
-
 static bool check_one(struct store *store, struct ts_loop *loop, unsigned n, bool deleted)
 {
     char name[32], record[64];
@@ -149,9 +133,8 @@ bool check_store(const struct check *check, const char *dir, unsigned from)
     }
     store_close(store);
     ts_loop_destroy(loop);
-    if (good && !integrity(dir)) {
-        fprintf(stderr, "the database fails its integrity check\n");
-        good = false;
-    }
-    return good;
+    const char *damage = good ? ts_store_damage(dir) : NULL;
+    if (damage)
+        fprintf(stderr, "the database is damaged: %s\n", damage);
+    return good && !damage;
 }

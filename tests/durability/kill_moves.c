@@ -17,6 +17,7 @@
 
 #include "tests/durability/moves.h"
 #include "tests/support/ts_store.h"
+#include "tests/support/ts_store_check.h"
 
 /** One object as its rows in the database say. */
 struct found {
@@ -127,16 +128,6 @@ static bool read_objects(sqlite3 *db, struct found found[2][MOVES_OBJECTS])
     return rc == SQLITE_DONE;
 }
 
-static bool integrity(sqlite3 *db)
-{
-    sqlite3_stmt *st = NULL;
-    bool good = sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL) == SQLITE_OK &&
-                sqlite3_step(st) == SQLITE_ROW &&
-                strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
-    sqlite3_finalize(st);
-    return good;
-}
-
 /** Is the object as it is after `move`? -1: nothing is known of it. */
 static bool fits(const struct found *found, int move)
 {
@@ -176,9 +167,10 @@ static bool check(const char *dir, const struct told told[2][MOVES_OBJECTS])
     sqlite3 *db = NULL;
     memset(found, 0, sizeof found);
     snprintf(path, sizeof path, "%s/keyward.db", dir);
-    bool good = sqlite3_open(path, &db) == SQLITE_OK && integrity(db) && read_objects(db, found);
+    const char *damage = ts_store_damage(dir);
+    bool good = !damage && sqlite3_open(path, &db) == SQLITE_OK && read_objects(db, found);
     if (!good)
-        fprintf(stderr, "the database is damaged: %s\n", sqlite3_errmsg(db));
+        fprintf(stderr, "the database is damaged: %s\n", damage ? damage : sqlite3_errmsg(db));
     for (int certificate = 0; certificate < 2 && good; certificate++) {
         for (int i = 0; i < MOVES_OBJECTS; i++) {
             snprintf(name, sizeof name, "%s-%d", certificate ? "cert" : "key", i);

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "gateway/vault/backup.h"
+#include "gateway/vault/archive/backup.h"
+#include "gateway/vault/keys/rotation.h"
 #include "gateway/vault/lifecycle.h"
-#include "gateway/vault/rotation.h"
 #include "gateway/vault/seal.h"
 #include "tests/durability/moves.h"
 #include "tests/support/ts_vault.h"
@@ -89,8 +89,7 @@ static void on_restored(void *ctx, const struct vault_restored *what)
     on_key(ctx, what->status, NULL);
 }
 
-/* --- objects -----------------------------------------------------------------------------------
- */
+/* --- objects --- */
 
 static const enum store_kind of_certificate[] = {STORE_CERTIFICATE, STORE_KEY, STORE_SECRET};
 

@@ -110,6 +110,22 @@ class WrongPin(unittest.TestCase):
         self.assertEqual(2, plan.refused)
         self.assertEqual("auth_failed", server.health("hsm-a"))
 
+    def test_operator_word_is_for_one_try(self):
+        """The try that an operator asked for ends without an answer: no second one follows it."""
+        server = self.start(pins={"hsm-a": "0000-wrong"})
+        plan = server.plans["hsm-a"]
+        server.start(wait=False)
+        server.wait_health("hsm-a", "auth_failed")
+        # the token counts it, nobody hears of it, and it has patience for more
+        plan.set("C_Login after=1 crash=segv", lock_after=20)
+        server.recover("hsm-a")
+        until(lambda: plan.refused == 2, 10, server.members)
+        server.wait_health("hsm-a", "auth_failed", seconds=10)
+        time.sleep(1.5)
+        self.assertEqual(2, plan.refused)
+        self.assertEqual(2, plan.logins)
+        server.end()
+
     def test_codes_that_refuse(self):
         for code in (0xa0, 0xa1, 0xa2, 0xa3, 0xa4):
             with self.subTest(hex(code)):

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/api/base64url.h"
-#include "gateway/api/batch_split.h"
-#include "gateway/api/crypto_body.h"
+#include "gateway/api/crypto/batch_split.h"
+#include "gateway/api/crypto/body.h"
+#include "gateway/api/json/base64url.h"
 #include "gateway/base/arena.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

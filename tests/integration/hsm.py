@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -81,10 +82,10 @@ class Group(Server):
             raise AssertionError(f"keyward {words}: {done.returncode} {done.stderr}")
         return done.stdout
 
-    def start(self, wait=True):
+    def start(self, wait=True, words=()):
         import ssl
         self.errors = open(self.folder / "stderr", "ab")
-        self.process = subprocess.Popen([self.binary, "serve", "-c", str(self.config)],
+        self.process = subprocess.Popen([self.binary, "serve", "-c", str(self.config), *words],
                                         stdout=subprocess.PIPE, stderr=self.errors,
                                         env=self.tokens.environment)
         ready, _, _ = select.select([self.process.stdout], [], [], 30)
@@ -125,6 +126,40 @@ class Group(Server):
             text = r.read().decode()
         rows = re.findall(rf'^keyward_ops_total\{{member="{name}",[^}}]*result="ok"\}} (\d+)', text, re.M)
         return sum(int(row) for row in rows)
+
+
+    def await_domain(self):
+        """Starts without a security domain, as a new instance does; its store has to be empty, its domain's key gone."""
+        return self.start(wait=False, words=("--await-domain",))
+
+    def forget(self):
+        """What the instance made is gone; what its deployment brings (configuration, certificate, clients' tokens) stays."""
+        for path in self.data.iterdir():
+            if path.name not in ("ca.pem", "tls.pem", "tls.key", "tokens.json"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def mark_of(self, label):
+        """The security domain that a token is marked with; None: with none. Never with two."""
+        tool = ["pkcs11-tool", "--module", self.module, "--token-label", label, "--login", "--pin", PIN]
+        listed = subprocess.run([*tool, "--list-objects", "--type", "data"], check=True, capture_output=True, text=True, timeout=60,
+                                env=self.tokens.environment).stdout
+        if listed.count("keyward-domain") == 0:
+            return None
+        assert listed.count("keyward-domain") == 1, listed
+        out = self.folder / f"mark-{label}"
+        subprocess.run([*tool, "--read-object", "--type", "data", "--label", "keyward-domain", "--output-file", str(out)],
+                       check=True, capture_output=True, timeout=60, env=self.tokens.environment)
+        return out.read_text()
+
+
+class Wide(Group):
+    """A group that may back up into a folder, `store`."""
+
+    def _write_config(self):
+        super()._write_config()
+        self.store = self.folder / "backups"
+        self.store.mkdir(exist_ok=True)
+        self.config.write_text(self.config.read_text() + f"backup: {{ folders: [ {self.store} ] }}\n")
 
 
 class Load:

@@ -252,6 +252,14 @@ class Byok(Case):
                         "Forbidden", "KeyOperationForbidden")
         for kty, ops in (("RSA", ["import"]), ("EC-HSM", ["import"]), ("RSA-HSM", ["import", "decrypt"])):
             self.expect(self.server.post("/keys/y/create", {"kty": kty, "key_ops": ops}), 400, "BadParameter")
+        # nor does a change of operations open what was wrapped for one, or make one
+        for ops in (["decrypt"], ["import", "unwrapKey"], []):
+            self.expect(self.server.request("PATCH", "/keys/kek", {"key_ops": ops}), 400, "BadParameter")
+        self.expect(self.server.request("PATCH", "/keys/kek", {"key_ops": ["import"], "tags": {"a": "b"}}), 200)
+        self.server.create("plain", "RSA-HSM", key_size=2048)
+        for ops in (["import"], ["import", "sign"]):
+            self.expect(self.server.request("PATCH", "/keys/plain", {"key_ops": ops}), 400, "BadParameter")
+        self.expect(self.server.request("PATCH", "/keys/plain", {"key_ops": ["sign"]}), 200)
 
 
 class Months(unittest.TestCase):

@@ -1,5 +1,6 @@
 """limits.rate: one client's flood is held back with 429 and Retry-After, another client is not."""
 import os
+import socket
 import time
 import unittest
 
@@ -33,6 +34,16 @@ class Rate(unittest.TestCase):
         self.assertEqual(quiet, [200] * 15)
         # who is not known is told so, however often it asks
         self.assertEqual({self.server.get("/keys", token=False).status for _ in range(60)}, {401})
+
+    def test_operators_are_not_held_back(self):
+        for _ in range(3):
+            self.server.cli("export", "-c", str(self.server.config), "-o", str(self.server.folder / f"out{_}"))
+        control = str(self.server.data / "control.sock")
+        for _ in range(60):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(control)
+                sock.sendall(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                self.assertEqual(sock.recv(64)[:12], b"HTTP/1.1 200")
 
     def test_a_batch_counts_each_of_its_operations(self):
         time.sleep(1.2)  # the bucket is full again

@@ -86,6 +86,10 @@ class Configured(Case):
         self.expect(self.server.post("/keys/h/create", {"kty": "EC"}, headers=self.on("payments.keys.example")), 200)
         self.expect(self.server.get("/keys/h", headers=self.on("payments.localhost")), 200)
         self.expect(self.server.get("/keys/h", headers=self.on("keys.example")), 404, "KeyNotFound")
+        # the dot of the root makes no other name of it
+        for host in ("payments.keys.example.", "payments.localhost."):
+            self.expect(self.server.get("/keys/h", headers=self.on(host)), 200)
+        self.expect(self.server.get("/keys", headers=self.on("payment.localhost.")), 404, "VaultNotFound")
 
     def test_managed_hsm(self):
         bank = self.on("bank.localhost")

@@ -20,8 +20,7 @@
 
 static _Atomic unsigned long begun, run_count, connections;
 
-/* --- what the rest of the gateway would bring ----------------------------------------------------
- */
+/* --- what the rest of the gateway would bring --- */
 
 struct pool_port {
     int fd;
@@ -65,8 +64,7 @@ void gw_log(enum gw_log_level level, const char *message, ...)
     fprintf(stderr, "log %d %s\n", level, message);
 }
 
-/* --- replies -----------------------------------------------------------------------------------
- */
+/* --- replies --- */
 
 static void answer(struct gw_request *req, int status, const char *type, void *body, size_t len,
                    void (*release)(void *))
@@ -93,8 +91,7 @@ static void answer_text(struct gw_request *req, int status, const char *text)
            strlen(text), NULL);
 }
 
-/* --- routes ------------------------------------------------------------------------------------
- */
+/* --- routes --- */
 
 enum route { R_HEALTH, R_ECHO, R_INFO, R_SLOW, R_STREAM, R_BIG, R_REFUSE, R_COUNT, R_NONE };
 
@@ -300,8 +297,7 @@ void gw_request_too_large(struct gw_request *req)
     answer_text(req, 413, "too large");
 }
 
-/* --- the program -------------------------------------------------------------------------------
- */
+/* --- the program --- */
 
 static struct gw_config config;
 static struct gw_listener_config listeners[2];

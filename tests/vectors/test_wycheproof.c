@@ -98,8 +98,7 @@ static enum kw_hash hash_of(const json_t *object, const char *name)
     return KW_HASH_NONE;
 }
 
-/* --- symmetric ----------------------------------------------------------------------------------
- */
+/* --- symmetric --- */
 
 /* Both directions of a valid case, the inverse of an invalid one. */
 static void add_both(struct group *g, const json_t *test, struct kt_case c, enum kw_kind forward,
@@ -216,8 +215,7 @@ static void hmac_case(struct group *g, const json_t *test)
     }
 }
 
-/* --- public keys ---------------------------------------------------------------------------------
- */
+/* --- public keys --- */
 
 static bool rsa_public(struct group *g)
 {
@@ -303,8 +301,7 @@ static bool ecdsa_group(struct group *g)
     return false;
 }
 
-/* --- private keys --------------------------------------------------------------------------------
- */
+/* --- private keys --- */
 
 static bool rsa_private(struct group *g)
 {
@@ -358,8 +355,7 @@ static void sign_case(struct group *g, const json_t *test)
     add(g, test, &c, kc_key_ref(g->key));
 }
 
-/* --- files ---------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 struct handler {
     const char *prefix, *type;

@@ -19,9 +19,10 @@ TREE = pathlib.Path(os.environ["KEYWARD_CLIENTS"]).resolve() / "az"
 
 
 class Az:
-    """az with a configuration of its own, logged in; `folder` is seen by az as `inside`."""
+    """az with a configuration of its own, logged in; `folder` is seen by az as `inside`. `storage` is where its storage
+    accounts are: ACCOUNT.blob.STORAGE."""
 
-    def __init__(self, server):
+    def __init__(self, server, storage="localhost"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="keyward-az-", dir=TREE / "tmp"))
         self.inside = pathlib.Path("/tmp") / self.folder.name
         shutil.copy(server.data / "ca.pem", self.folder / "ca.pem")
@@ -34,7 +35,7 @@ class Az:
         }
         cloud = {
             "endpoints": {"resourceManager": self.login.url, "microsoftGraphResourceId": self.login.url},
-            "suffixes": {"keyvaultDns": f":{server.port}", "mhsmDns": f":{server.port}", "storageEndpoint": "localhost"},
+            "suffixes": {"keyvaultDns": f":{server.port}", "mhsmDns": f":{server.port}", "storageEndpoint": storage},
         }
         (self.folder / "cloud.json").write_text(json.dumps(cloud))
         self.run("cloud", "register", "-n", "local", "--cloud-config", f"@{self.inside}/cloud.json", json_out=False)

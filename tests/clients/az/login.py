@@ -1,4 +1,5 @@
-"""What az needs before it talks to a vault: a login service that gives everybody the gateway's token, and one subscription.
+"""What az needs before it talks to a vault: a login service that gives everybody the gateway's token, one subscription, and
+the keys of its storage accounts (`storage`: name to key).
 Runs inside the test's process, on loopback, with the certificate that the gateway made for localhost."""
 
 import http.server
@@ -33,7 +34,7 @@ class Login:
             def log_message(self, *_):
                 pass
 
-        self.token = token
+        self.token, self.storage = token, {}
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -54,6 +55,12 @@ class Login:
             return {"value": [{"id": f"/subscriptions/{SUBSCRIPTION}", "subscriptionId": SUBSCRIPTION, "displayName": "test",
                                "state": "Enabled", "tenantId": TENANT,
                                "subscriptionPolicies": {"quotaId": "x", "spendingLimit": "Off"}}]}
+        if path.endswith("/listKeys"):
+            return {"keys": [{"keyName": "key1", "value": self.storage[path.split("/")[-2]], "permissions": "FULL"}]}
+        if path.endswith("/storageAccounts") or path.endswith("/resources"):
+            where = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/test/providers/Microsoft.Storage/storageAccounts"
+            return {"value": [{"id": f"{where}/{name}", "name": name, "type": "Microsoft.Storage/storageAccounts", "location": "local"}
+                              for name in self.storage]}
         if path.rstrip("/").endswith("/tenants"):
             return {"value": [{"id": f"/tenants/{TENANT}", "tenantId": TENANT}]}
         if path.endswith("/metadata/endpoints"):

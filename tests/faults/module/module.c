@@ -85,8 +85,7 @@ static void note_loaded(CK_OBJECT_HANDLE object)
     pthread_mutex_unlock(&lock);
 }
 
-/* --- the operation of each session --------------------------------------------------------------
- */
+/* --- the operation of each session --- */
 
 static struct operation *operation(CK_SESSION_HANDLE session)
 {
@@ -118,8 +117,7 @@ static struct operation operation_now(CK_SESSION_HANDLE session)
     return copy;
 }
 
-/* --- one call -----------------------------------------------------------------------------------
- */
+/* --- one call --- */
 
 static void sleep_ms(unsigned ms)
 {
@@ -206,8 +204,7 @@ static CK_RV after(const struct fault *fault, CK_RV rv)
         return after(&fault, real->function args);                                                 \
     }
 
-/* --- library, slots and token -------------------------------------------------------------------
- */
+/* --- library, slots and token --- */
 
 static CK_RV my_C_Initialize(void *arguments)
 {
@@ -294,8 +291,7 @@ static CK_RV my_C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_M
     return after(&fault, real->C_GetMechanismInfo(slot, type, info));
 }
 
-/* --- sessions and login -------------------------------------------------------------------------
- */
+/* --- sessions and login --- */
 
 static CK_RV my_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
                               CK_SESSION_HANDLE *session)
@@ -356,8 +352,7 @@ static CK_RV my_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHA
     return after(&fault, rv);
 }
 
-/* --- objects ------------------------------------------------------------------------------------
- */
+/* --- objects --- */
 
 static CK_RV my_C_CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes, CK_ULONG count,
                                CK_OBJECT_HANDLE *object)
@@ -411,8 +406,7 @@ static CK_RV my_C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
     return after(&fault, rv);
 }
 
-/* --- searches -----------------------------------------------------------------------------------
- */
+/* --- searches --- */
 
 static CK_RV my_C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes,
                                   CK_ULONG count)
@@ -442,8 +436,7 @@ static CK_RV my_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objec
     return after(&fault, rv);
 }
 
-/* --- operations ---------------------------------------------------------------------------------
- */
+/* --- operations --- */
 
 #define INIT(function)                                                                             \
     static CK_RV my_##function(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,                 \
@@ -514,8 +507,7 @@ static CK_RV my_C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
 FORWARD(C_GenerateRandom, session, (CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len),
         (session, out, len))
 
-/* --- the list -----------------------------------------------------------------------------------
- */
+/* --- the list --- */
 
 static CK_RV load_real(void)
 {

@@ -202,8 +202,7 @@ static void refresh(void)
     loaded = info;
 }
 
-/* --- matching -----------------------------------------------------------------------------------
- */
+/* --- matching --- */
 
 static bool chosen(struct fault_rule *rule)
 {

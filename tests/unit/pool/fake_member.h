@@ -189,8 +189,7 @@ static inline void fake_release(struct fake *fake)
     }
 }
 
-/* --- the type ------------------------------------------------------------------------------------
- */
+/* --- the type --- */
 
 static inline kw_status fake_create(struct pool_member *member,
                                     const struct pool_member_config *config)

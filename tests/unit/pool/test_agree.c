@@ -2,19 +2,15 @@
  * or has another is asked then, and what an inventory says of members that have none. */
 
 #include "pool/key.h"
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
-static struct kc_domain *domain;
 static struct kc_key *ec_key, *ec_other, *rsa_key, *rsa_other, *oct_key, *oct_other;
-static struct pool *pool;
-static struct pool_port *port;
 static unsigned done, lacking;
 
 static int group_setup(void **state)
 {
     (void)state;
-    pool_kind_override(POOL_MEMBER_PKCS11, &fake_type);
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&ec_key, KW_KTY_EC, 0, KW_CURVE_P256, 0) != KW_OK ||
            kc_key_generate(&ec_other, KW_KTY_EC, 0, KW_CURVE_P256, 0) != KW_OK ||
            kc_key_generate(&rsa_key, KW_KTY_RSA, 2048, KW_CURVE_NONE, 65537) != KW_OK ||
@@ -30,8 +26,7 @@ static int group_teardown(void **state)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         kc_key_unref(keys[i]);
     }
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
@@ -43,38 +38,15 @@ static void on_event(void *ctx, const struct pool_event *event)
 
 static void start(unsigned count)
 {
-    static struct pool_member_config members[FAKE_MAX];
-    fake_reset();
     lacking = 0;
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        members[i] = (struct pool_member_config){.kind = POOL_MEMBER_PKCS11, .sessions = 1};
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-    }
-    struct pool_config config = {.members = members,
-                                 .member_count = count,
-                                 .workers = 1,
-                                 .hard_deadline_ns = KW_MS(300),
-                                 .observer = {.event = on_event}};
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    int64_t limit = kw_now_ns() + KW_S(5);
+    group_reset((struct pool_config){.workers = 1,
+                                     .hard_deadline_ns = KW_MS(300),
+                                     .observer = {.event = on_event}},
+                1);
+    group_start(count);
     for (unsigned i = 0; i < count; i++) {
-        while (pool_member_health(&pool->members[i]) != POOL_HEALTH_UP) {
-            assert_true(kw_now_ns() < limit);
-            usleep(500);
-        }
         pool_member_read_anew(&pool->members[i]);
     }
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
-    return 0;
 }
 
 static struct pool_key *make_key(const struct kc_key *key, const struct kc_key *stranger)
@@ -102,11 +74,11 @@ static void on_done(struct pool_agreement *agreement)
 
 #define OPS(a, b) (uint16_t)(1u << (a) | 1u << (b))
 
-static struct pool_agreement *agree(struct pool_key *key, uint64_t members, uint16_t ops)
+static struct pool_agreement *agree(struct pool_key *key, uint64_t among, uint16_t ops)
 {
     static struct pool_agreement agreement;
     agreement =
-        (struct pool_agreement){.key = key, .members = members, .ops = ops, .on_done = on_done};
+        (struct pool_agreement){.key = key, .members = among, .ops = ops, .on_done = on_done};
     done = 0;
     pool_agree(port, &agreement);
     int64_t limit = kw_now_ns() + KW_S(20);
@@ -211,31 +183,11 @@ static void check_values_tell_keys_apart(void **state)
     pool_key_unref(key);
 }
 
-static void on_signed(struct pool_op *op)
-{
-    (void)op;
-    done++;
-}
-
 static kw_status sign(struct pool_key *key)
 {
-    static const uint8_t digest[32] = {1, 2, 3};
-    static uint8_t out[64];
-    struct pool_op op = {.key = key,
-                         .lane = {.kind = KW_KIND_SIGN,
-                                  .alg = KW_ALG_ES256,
-                                  .in = kw_span_of(digest, sizeof digest),
-                                  .out = {out, 0, sizeof out}},
-                         .deadline_ns = kw_now_ns() + KW_S(5),
-                         .on_done = on_signed};
-    done = 0;
-    kw_status status = pool_submit(port, &op);
-    int64_t limit = kw_now_ns() + KW_S(10);
-    while (status == KW_OK && done == 0) {
-        pool_port_run(port);
-        assert_true(kw_now_ns() < limit);
-    }
-    return status == KW_OK ? op.lane.status : status;
+    static struct call call;
+    prepare(&call, key, KW_KIND_SIGN, KW_ALG_ES256);
+    return run_one(&call);
 }
 
 static void a_wrong_answer_costs_the_key_and_not_the_member(void **state)
@@ -289,14 +241,9 @@ static void only_tokens_serve_them(void **state)
     start(0);
     struct pool_key *key = make_key(ec_key, ec_other), *secret = make_key(oct_key, oct_other);
     assert_int_equal(sign(key), KW_E_UNAVAILABLE);
-    struct pool_op op = {.key = secret,
-                         .lane = {.kind = KW_KIND_WRAP,
-                                  .alg = KW_ALG_A256KW,
-                                  .in = kw_span_str("0123456789abcdef"),
-                                  .out = {(uint8_t[64]){0}, 0, 64}},
-                         .deadline_ns = kw_now_ns() + KW_S(5),
-                         .on_done = on_signed};
-    assert_int_equal(pool_submit(port, &op), KW_E_UNAVAILABLE);
+    static struct call call;
+    prepare(&call, secret, KW_KIND_WRAP, KW_ALG_A256KW);
+    assert_int_equal(pool_submit(port, &call.op), KW_E_UNAVAILABLE);
     pool_key_unref(key);
     pool_key_unref(secret);
 }
@@ -354,7 +301,7 @@ static void an_inventory_names_every_member(void **state)
     pool_inventory_free(second);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, stop)
+#define TEST(name) cmocka_unit_test_teardown(name, group_stop)
 
 int main(void)
 {

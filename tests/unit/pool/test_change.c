@@ -1,31 +1,13 @@
 /* Members come, change and go while a port works: nothing is dropped, nobody is chosen who is not
  * attached, and what is kept by slot stays right. */
 
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
 #include "pool/slot.h"
 
-static struct kc_domain *domain;
 static struct kc_key *oct_key;
-static uint8_t digest[32] = "thirty-two bytes of some digest!";
 
-static struct pool *pool;
-static struct pool_port *port;
-static struct pool_config config;
-static struct pool_member_config members[FAKE_MAX];
 static _Atomic unsigned retired, retired_for_good;
-
-struct call {
-    struct pool_op op;
-    uint8_t out[64];
-    unsigned done;
-};
-
-static void on_done(struct pool_op *op)
-{
-    struct call *call = op->owner;
-    call->done++;
-}
 
 /* A member that takes three calls to end. */
 static bool retire(struct pool_member *member, int64_t now_ns, bool for_good)
@@ -47,8 +29,7 @@ static int group_setup(void **state)
     (void)state;
     type = fake_type;
     type.retire = retire;
-    pool_kind_override(POOL_MEMBER_PKCS11, &type);
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&type) ||
            kc_key_generate(&oct_key, KW_KTY_OCT, 256, KW_CURVE_NONE, 0) != KW_OK;
 }
 
@@ -56,86 +37,37 @@ static int group_teardown(void **state)
 {
     (void)state;
     kc_key_unref(oct_key);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    fake_reset();
     retired = retired_for_good = 0;
-    memset(members, 0, sizeof members);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-        members[i].kind = POOL_MEMBER_PKCS11;
-        fakes[i].key = oct_key;
-    }
-    config = (struct pool_config){.members = members,
-                                  .workers = 1,
-                                  .recovery_retries = -1,
-                                  .recovery_interval_ns = KW_MS(20),
-                                  .hard_deadline_ns = KW_MS(300)};
+    group_reset((struct pool_config){.workers = 1,
+                                     .recovery_retries = -1,
+                                     .recovery_interval_ns = KW_MS(20),
+                                     .hard_deadline_ns = KW_MS(300)},
+                0);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
-    return 0;
-}
-
-static void start(unsigned count)
-{
-    config.member_count = count;
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
 }
 
 static struct pool_key *make_key(void)
 {
-    struct pool_key *made;
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = true, .id = {7}, .pub = *kc_key_public(oct_key)};
-    assert_int_equal(pool_key_wrap(pool, desc.id, oct_key, true, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&made, pool, &desc), KW_OK);
-    return made;
+    return group_key(oct_key, NULL, true);
 }
 
 static kw_status submit(struct call *call, struct pool_key *key)
 {
-    memset(call, 0, sizeof *call);
-    call->op.lane.kind = KW_KIND_SIGN;
-    call->op.lane.alg = KW_ALG_HS256;
-    call->op.lane.in = kw_span_of(digest, sizeof digest);
-    call->op.lane.out = (struct kw_buf){.data = call->out, .cap = sizeof call->out};
-    call->op.key = key;
-    call->op.deadline_ns = kw_now_ns() + KW_S(20);
-    call->op.on_done = on_done;
-    call->op.owner = call;
+    prepare(call, key, KW_KIND_SIGN, KW_ALG_HS256);
     return pool_submit(port, &call->op);
 }
 
 static kw_status sign(struct call *call, struct pool_key *key)
 {
-    KW_TRY(submit(call, key));
-    int64_t limit = kw_now_ns() + KW_S(10);
-    while (call->done == 0) {
-        struct pollfd wait = {.fd = pool_port_fd(port), .events = POLLIN};
-        pool_port_run(port);
-        if (call->done == 0) {
-            poll(&wait, 1, 10);
-        }
-        assert_true(kw_now_ns() < limit);
-    }
-    return call->op.lane.status;
+    prepare(call, key, KW_KIND_SIGN, KW_ALG_HS256);
+    return run_one(call);
 }
 
 static enum pool_slot_state slot_of(unsigned i)
@@ -190,8 +122,7 @@ static void load_both(struct pool_key *key)
     }
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 static int number_of(const char *name, const char *(*names)(int), int count)
 {
@@ -241,13 +172,12 @@ static void drawing_and_table_are_equal(void **state)
     }
 }
 
-/* ---- in and out ---------------------------------------------------------------------------------
- */
+/* --- in and out --- */
 
 static void a_new_member_serves_on_ports_that_are_there(void **state)
 {
     (void)state;
-    start(1);
+    group_create(1);
     AWAIT(is_up(0));
     struct pool_key *key = make_key();
     assert_int_equal(set(&members[1]), POOL_SET_ADDED);
@@ -264,7 +194,7 @@ static void one_that_leaves_ends_what_it_works_on(void **state)
 {
     (void)state;
     config.hard_deadline_ns = KW_S(20);
-    start(2);
+    group_create(2);
     AWAIT(is_up(0) && is_up(1));
     struct pool_key *key = make_key();
     static struct call calls[40];
@@ -305,7 +235,7 @@ static void one_that_leaves_ends_what_it_works_on(void **state)
 static void what_a_stuck_one_keeps_is_done_by_others(void **state)
 {
     (void)state;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0) && is_up(1));
     struct pool_key *key = make_key();
     static struct call calls[20];
@@ -330,7 +260,7 @@ static void the_last_one_that_serves_stays(void **state)
 {
     (void)state;
     fakes[1].alive = false;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0));
     struct pool_key *key = make_key();
     struct call call;
@@ -358,7 +288,7 @@ static void the_last_hsm_stays(void **state)
     (void)state;
     pool_kind_override(POOL_MEMBER_REMOTE, &type);
     members[1].kind = POOL_MEMBER_REMOTE;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0) && is_up(1));
     assert_int_equal(pool_member_remove(pool, "m0", POOL_REMOVE_IF_SAFE), KW_E_FORBIDDEN);
     assert_int_equal(pool_member_remove(pool, "m0", POOL_REMOVE_WHEN_SAFE), KW_OK);
@@ -373,7 +303,7 @@ static void it_leaves_when_another_serves(void **state)
 {
     (void)state;
     fakes[1].alive = false;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0));
     struct pool_key *key = make_key();
     struct call call;
@@ -399,13 +329,12 @@ static void it_leaves_when_another_serves(void **state)
     pool_key_unref(key);
 }
 
-/* ---- settings -----------------------------------------------------------------------------------
- */
+/* --- settings --- */
 
 static void an_heir_takes_over_when_it_is_up(void **state)
 {
     (void)state;
-    start(1);
+    group_create(1);
     AWAIT(is_up(0));
     struct pool_key *key = make_key();
     struct call call;
@@ -445,7 +374,7 @@ static void an_heir_takes_over_when_it_is_up(void **state)
 static void a_change_that_is_taken_back_ends_the_heir(void **state)
 {
     (void)state;
-    start(1);
+    group_create(1);
     AWAIT(is_up(0));
     atomic_store(&fakes[0].alive, false);
     members[0].sessions = 16;
@@ -462,7 +391,7 @@ static void a_change_that_is_taken_back_ends_the_heir(void **state)
 static void one_that_is_out_is_followed_at_once(void **state)
 {
     (void)state;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0) && is_up(1));
     pool_member_set_admin(&pool->members[0], POOL_ADMIN_DRAIN);
     atomic_store(&fakes[0].alive, false);
@@ -477,7 +406,7 @@ static void one_that_is_out_is_followed_at_once(void **state)
 static void role_and_priority_change_in_place(void **state)
 {
     (void)state;
-    start(3);
+    group_create(3);
     AWAIT(is_up(0) && is_up(1) && is_up(2));
     struct pool_key *key = make_key();
     struct call call;
@@ -513,7 +442,7 @@ static void role_and_priority_change_in_place(void **state)
 static void settings_of_the_group_change(void **state)
 {
     (void)state;
-    start(2);
+    group_create(2);
     AWAIT(is_up(0) && is_up(1));
     struct pool_key *key = make_key();
     static struct call calls[5];
@@ -554,12 +483,12 @@ static void what_needs_a_restart_is_refused(void **state)
 {
     (void)state;
     enum pool_set what;
-    start(0);
+    group_create(0);
     assert_int_equal(pool_member_set(pool, &members[0], &what), KW_E_UNSUPPORTED);
-    teardown(NULL);
+    group_stop(NULL);
     members[1].kind = POOL_MEMBER_CORE;
     members[1].opens_hsm_keys = true;
-    start(2);
+    group_create(2);
     struct pool_member_config core = members[1];
     snprintf(core.name, sizeof core.name, "m3");
     assert_int_equal(pool_member_set(pool, &core, &what), KW_E_UNSUPPORTED);
@@ -578,7 +507,7 @@ static void a_slot_rests_before_it_is_used_again(void **state)
 {
     (void)state;
     enum pool_set what;
-    start(1);
+    group_create(1);
     AWAIT(is_up(0));
     struct pool_key *key = make_key();
     struct call call;
@@ -601,8 +530,7 @@ static void a_slot_rests_before_it_is_used_again(void **state)
     pool_key_unref(key);
 }
 
-/* ---- all at once --------------------------------------------------------------------------------
- */
+/* --- all at once --- */
 
 static atomic_bool over;
 
@@ -640,7 +568,7 @@ static void nothing_is_dropped_while_members_come_and_go(void **state)
     (void)state;
     unsigned changes = 0, signed_ = 0;
     pthread_t changer;
-    start(4);
+    group_create(4);
     AWAIT(is_up(0) && is_up(1) && is_up(2) && is_up(3));
     struct pool_key *key = make_key();
     static struct call calls[64];
@@ -679,7 +607,7 @@ static void nothing_is_dropped_while_members_come_and_go(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, group_stop)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drawing_and_table_are_equal),
         TEST(a_new_member_serves_on_ports_that_are_there),

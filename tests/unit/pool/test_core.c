@@ -69,8 +69,7 @@ static struct pool_key *make_key(unsigned which, bool hsm)
     return made;
 }
 
-/* ---- mixed load ---------------------------------------------------------------------------------
- */
+/* --- mixed load --- */
 
 struct load;
 struct slot {
@@ -251,8 +250,7 @@ static void ten_thousand_mixed_operations_on_three_ports(void **state)
     }
 }
 
-/* ---- limits -------------------------------------------------------------------------------------
- */
+/* --- limits --- */
 
 struct call {
     struct pool_op op;
@@ -500,8 +498,7 @@ static void a_blob_of_another_key_is_refused(void **state)
     kc_key_unref(other);
 }
 
-/* ---- batch size ---------------------------------------------------------------------------------
- */
+/* --- batch size --- */
 
 static void batches_fill_lanes_or_share_out(void **state)
 {

@@ -1,30 +1,11 @@
 /* The group's logic over scripted members: choice, failover, budget, deadlines, wrong answers,
  * standby and total loss. Time in slow start and recovery is real, so the waits are set short. */
 
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
-static struct kc_domain *domain;
 static struct kc_key *rsa_key, *rsa_other, *ec_key, *ec_other, *oct_key;
-static uint8_t digest[32] = "thirty-two bytes of some digest!";
 
-static struct pool *pool;
-static struct pool_port *port;
-static struct pool_config config;
-static struct pool_member_config members[FAKE_MAX];
 static _Atomic unsigned events_of[POOL_EVENT_CORE_ALARM + 1];
-
-struct call {
-    struct pool_op op;
-    uint8_t out[512];
-    struct pool_generated made;
-    unsigned done;
-};
-
-static void on_done(struct pool_op *op)
-{
-    struct call *call = op->owner;
-    call->done++;
-}
 
 static void observe_event(void *ctx, const struct pool_event *event)
 {
@@ -32,14 +13,12 @@ static void observe_event(void *ctx, const struct pool_event *event)
     atomic_fetch_add(&events_of[event->type], 1);
 }
 
-/* ---- set-up -------------------------------------------------------------------------------------
- */
+/* --- set-up --- */
 
 static int group_setup(void **state)
 {
     (void)state;
-    pool_kind_override(POOL_MEMBER_PKCS11, &fake_type);
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&rsa_key, KW_KTY_RSA, 2048, KW_CURVE_NONE, 65537) != KW_OK ||
            kc_key_generate(&rsa_other, KW_KTY_RSA, 2048, KW_CURVE_NONE, 65537) != KW_OK ||
            kc_key_generate(&ec_key, KW_KTY_EC, 0, KW_CURVE_P256, 0) != KW_OK ||
@@ -55,119 +34,26 @@ static int group_teardown(void **state)
     kc_key_unref(ec_key);
     kc_key_unref(ec_other);
     kc_key_unref(oct_key);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    fake_reset();
     memset(events_of, 0, sizeof events_of);
-    memset(members, 0, sizeof members);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-        members[i].kind = POOL_MEMBER_PKCS11;
-        members[i].sessions = 1;
-    }
-    config = (struct pool_config){
-        .members = members,
-        .workers = 2,
-        .recovery_retries = 0,
-        .recovery_interval_ns = KW_MS(20),
-        .hard_deadline_ns = KW_MS(300),
-        .observer = {.event = observe_event},
-    };
+    group_reset((struct pool_config){.workers = 2,
+                                     .recovery_retries = 0,
+                                     .recovery_interval_ns = KW_MS(20),
+                                     .hard_deadline_ns = KW_MS(300),
+                                     .observer = {.event = observe_event}},
+                1);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
-    return 0;
-}
-
-static void await_health(unsigned member, enum pool_health health)
-{
-    int64_t limit = kw_now_ns() + KW_S(5);
-    while (pool_member_health(&pool->members[member]) != health) {
-        if (kw_now_ns() > limit) {
-            fail_msg("member %u is %s", member,
-                     pool_health_name(pool_member_health(&pool->members[member])));
-        }
-        usleep(500);
-    }
-}
-
-static void start(unsigned count)
-{
-    config.member_count = count;
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    for (unsigned i = 0; i < count; i++) {
-        if (atomic_load(&fakes[i].alive) && members[i].kind == POOL_MEMBER_PKCS11) {
-            await_health(i, fakes[i].skip_warming ? POOL_HEALTH_UP : POOL_HEALTH_WARMING);
-        }
-    }
 }
 
 static struct pool_key *make_key(const struct kc_key *key, bool hsm)
 {
-    struct pool_key *made;
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = hsm, .id = {7}, .pub = *kc_key_public(key)};
-    assert_int_equal(pool_key_wrap(pool, desc.id, key, hsm, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&made, pool, &desc), KW_OK);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        fakes[i].key = key;
-        fakes[i].stranger = key == rsa_key ? rsa_other : ec_other;
-    }
-    return made;
-}
-
-static void prepare(struct call *call, struct pool_key *key, enum kw_kind kind, enum kw_alg alg)
-{
-    memset(call, 0, sizeof *call);
-    call->op.lane.kind = kind;
-    call->op.lane.alg = alg;
-    call->op.lane.in = kw_span_of(digest, sizeof digest);
-    call->op.lane.out = (struct kw_buf){.data = call->out, .cap = sizeof call->out};
-    call->op.key = key;
-    call->op.deadline_ns = kw_now_ns() + KW_S(20);
-    call->op.on_done = on_done;
-    call->op.owner = call;
-}
-
-static void run_until(struct call *call)
-{
-    int64_t limit = kw_now_ns() + KW_S(10);
-    while (call->done == 0) {
-        pool_port_run(port);
-        if (call->done == 0) {
-            struct pollfd wait = {.fd = pool_port_fd(port), .events = POLLIN};
-            poll(&wait, 1, 20);
-        }
-        assert_true(kw_now_ns() < limit);
-    }
-    assert_int_equal(call->done, 1);
-}
-
-static kw_status run_one(struct call *call)
-{
-    kw_status status = pool_submit(port, &call->op);
-    if (status != KW_OK) {
-        return status;
-    }
-    assert_int_equal(call->done, 0); /* never from inside pool_submit */
-    run_until(call);
-    return call->op.lane.status;
+    return group_key(key, key == rsa_key ? rsa_other : ec_other, hsm);
 }
 
 static kw_status sign(struct call *call, struct pool_key *key, enum kw_alg alg)
@@ -176,18 +62,12 @@ static kw_status sign(struct call *call, struct pool_key *key, enum kw_alg alg)
     return run_one(call);
 }
 
-static void script(unsigned member, enum fake_script what)
-{
-    atomic_store(&fakes[member].script, what);
-}
-
-/* ---- choice -------------------------------------------------------------------------------------
- */
+/* --- choice --- */
 
 static void less_expected_work_is_chosen(void **state)
 {
     (void)state;
-    start(3);
+    group_start(3);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[60];
     for (unsigned i = 0; i < 3; i++) {
@@ -219,7 +99,7 @@ static void less_expected_work_is_chosen(void **state)
 static void cost_counts_and_not_the_number_of_requests(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *rsa = make_key(rsa_key, true);
     struct pool_key *oct = make_key(oct_key, true);
     static struct call heavy, light[20];
@@ -247,7 +127,7 @@ static void cost_counts_and_not_the_number_of_requests(void **state)
 static void a_slow_member_gets_less(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     atomic_store(&pool->members[0].service_ns[KC_SHAPE_HMAC], 1000000);
     atomic_store(&pool->members[1].service_ns[KC_SHAPE_HMAC], 100000);
@@ -271,7 +151,7 @@ static void a_slow_member_gets_less(void **state)
 static void service_time_is_learned(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     double took = 0; /* the same average of what was measured here: a busy machine sleeps longer */
@@ -291,7 +171,7 @@ static void slow_start_shares_by_weight(void **state)
 {
     (void)state;
     fakes[0].skip_warming = false; /* warming: a tenth of the weight, just after it came up */
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[110];
     script(0, FAKE_HOLD);
@@ -314,7 +194,7 @@ static void standby_serves_only_when_no_active_does(void **state)
 {
     (void)state;
     members[1].role = POOL_ROLE_STANDBY;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     for (unsigned i = 0; i < 20; i++) {
@@ -337,7 +217,7 @@ static void suspect_is_the_last_resort(void **state)
 {
     (void)state;
     members[2].role = POOL_ROLE_STANDBY;
-    start(3);
+    group_start(3);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     pool_member_transition(&pool->members[0], POOL_EV_LATE, "t");
@@ -357,7 +237,7 @@ static void suspect_is_the_last_resort(void **state)
 static void operators_drain_and_activate(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     assert_int_equal(pool_member_command(pool, "nobody", POOL_CMD_DRAIN), KW_E_NOT_FOUND);
@@ -375,13 +255,12 @@ static void operators_drain_and_activate(void **state)
     pool_key_unref(key);
 }
 
-/* ---- failover -----------------------------------------------------------------------------------
- */
+/* --- failover --- */
 
 static void a_failed_attempt_moves_on(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     script(0, FAKE_OTHER);
@@ -409,7 +288,7 @@ static void a_failed_attempt_moves_on(void **state)
 static void a_success_between_errors_starts_the_count_anew(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     for (unsigned round = 0; round < 3; round++) {
@@ -426,7 +305,7 @@ static void a_success_between_errors_starts_the_count_anew(void **state)
 static void callers_faults_charge_nobody(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     script(0, FAKE_INPUT);
@@ -443,7 +322,7 @@ static void callers_faults_charge_nobody(void **state)
 static void attempts_end_at_three(void **state)
 {
     (void)state;
-    start(5);
+    group_start(5);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     for (unsigned i = 0; i < 5; i++) {
@@ -465,7 +344,7 @@ static void attempts_end_at_three(void **state)
 static void unsupported_looks_for_one_that_can(void **state)
 {
     (void)state;
-    start(5);
+    group_start(5);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     for (unsigned i = 0; i < 4; i++) {
@@ -483,7 +362,7 @@ static void unsupported_looks_for_one_that_can(void **state)
 static void deadlines_end_attempts(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     prepare(&call, key, KW_KIND_SIGN, KW_ALG_HS256);
@@ -508,7 +387,7 @@ static void deadlines_end_attempts(void **state)
 static void the_budget_holds_back_a_storm(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[100];
     /* every attempt is held; then the first half fails while both members stay in the group and
@@ -545,7 +424,7 @@ static void the_budget_holds_back_a_storm(void **state)
 static void what_a_refusing_member_had_moves_on(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[200];
     script(0, FAKE_HOLD);
@@ -569,7 +448,7 @@ static void what_a_refusing_member_had_moves_on(void **state)
 static void all_that_a_lost_member_had_moves_on(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[200];
     script(0, FAKE_HOLD);
@@ -594,7 +473,7 @@ static void total_loss_answers_at_once_and_ends(void **state)
 {
     (void)state;
     config.recovery_retries = -1;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     for (unsigned i = 0; i < 2; i++) {
@@ -617,7 +496,7 @@ static void members_that_still_start_are_unavailable(void **state)
 {
     (void)state;
     fakes[0].alive = false;
-    start(1);
+    group_start(1);
     struct pool_key *key = make_key(oct_key, true);
     struct call call;
     assert_int_equal(pool_member_health(&pool->members[0]), POOL_HEALTH_STARTING);
@@ -630,8 +509,7 @@ static void members_that_still_start_are_unavailable(void **state)
     pool_key_unref(key);
 }
 
-/* ---- wrong answers ------------------------------------------------------------------------------
- */
+/* --- wrong answers --- */
 
 static void wrong_signatures_never_leave(void **state)
 {
@@ -641,7 +519,7 @@ static void wrong_signatures_never_leave(void **state)
         bool ec;
     } algs[] = {{KW_ALG_RS256, false}, {KW_ALG_PS256, false}, {KW_ALG_ES256, true}};
     static const enum fake_script wrongs[] = {FAKE_FLIP, FAKE_SHORT, FAKE_ZERO, FAKE_STRANGER};
-    start(2);
+    group_start(2);
     unsigned wrong = 0;
     for (unsigned a = 0; a < sizeof algs / sizeof algs[0]; a++) {
         struct pool_key *key = make_key(algs[a].ec ? ec_key : rsa_key, true);
@@ -687,7 +565,7 @@ static void wrong_signatures_never_leave(void **state)
 static void a_generated_key_is_looked_at(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct call call;
     for (unsigned i = 0; i < 2; i++) {
         script(i, i == 0 ? FAKE_FLIP : FAKE_ANSWER);
@@ -706,13 +584,12 @@ static void a_generated_key_is_looked_at(void **state)
     assert_int_equal(pool_member_health(&pool->members[0]), POOL_HEALTH_DOWN);
 }
 
-/* ---- routing ------------------------------------------------------------------------------------
- */
+/* --- routing --- */
 
 static void public_and_software_work_never_costs_a_member(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     struct pool_key *hsm = make_key(rsa_key, true);
     struct pool_key *soft = make_key(rsa_key, false);
     struct call signed_, call;
@@ -744,7 +621,7 @@ static void public_and_software_work_never_costs_a_member(void **state)
 static void random_comes_from_a_member_or_from_the_core(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     struct call call;
     prepare(&call, NULL, KW_KIND_RANDOM, KW_ALG_NONE);
     call.op.lane.out.cap = 32;
@@ -767,16 +644,16 @@ static void a_core_member_opens_hsm_keys_only_when_told(void **state)
 {
     (void)state;
     members[1].kind = POOL_MEMBER_CORE;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(rsa_key, true);
     struct call call;
     assert_false(kc_key_has_private(pool_key_core(key)));
     pool_member_transition(&pool->members[0], POOL_EV_LOST, "t");
     assert_int_equal(sign(&call, key, KW_ALG_RS256), KW_E_UNSUPPORTED);
     pool_key_unref(key);
-    teardown(NULL);
+    group_stop(NULL);
     members[1].opens_hsm_keys = true;
-    start(2);
+    group_start(2);
     key = make_key(rsa_key, true);
     pool_member_transition(&pool->members[0], POOL_EV_LOST, "t");
     assert_int_equal(sign(&call, key, KW_ALG_RS256), KW_OK);
@@ -787,7 +664,7 @@ static void a_core_member_opens_hsm_keys_only_when_told(void **state)
 static void refused_before_any_member_sees_it(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     struct pool_key *key = make_key(rsa_key, true);
     struct call call;
     prepare(&call, key, KW_KIND_SIGN, KW_ALG_RS256);
@@ -810,7 +687,7 @@ static void refused_before_any_member_sees_it(void **state)
 static void both_sides_check_requests_alike(void **state)
 {
     (void)state;
-    start(1);
+    group_start(1);
     const struct kc_key *keys[] = {rsa_key, ec_key, oct_key};
     static uint8_t data[600];
     unsigned compared = 0;
@@ -850,15 +727,14 @@ static void both_sides_check_requests_alike(void **state)
     assert_true(compared > 10000);
 }
 
-/* ---- exactly once -------------------------------------------------------------------------------
- */
+/* --- exactly once --- */
 
 static void every_op_is_answered_exactly_once(void **state)
 {
     (void)state;
     enum { ROUNDS = 120, PER_ROUND = 50 };
     config.recovery_retries = -1;
-    start(4);
+    group_start(4);
     struct pool_key *key = make_key(oct_key, true);
     static struct call calls[PER_ROUND];
     unsigned seed = 42, accepted = 0, ok = 0;
@@ -916,7 +792,7 @@ static void every_op_is_answered_exactly_once(void **state)
 static void a_port_that_goes_answers_what_is_out(void **state)
 {
     (void)state;
-    start(2);
+    group_start(2);
     struct pool_key *key = make_key(rsa_key, true);
     static struct call calls[20];
     script(0, FAKE_HOLD);
@@ -936,7 +812,7 @@ static void a_port_that_goes_answers_what_is_out(void **state)
     pool_key_unref(key);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, group_stop)
 
 int main(void)
 {

@@ -1,36 +1,16 @@
 /* Hedging over scripted members: who is sent twice, whose answer counts, and that nothing is
  * answered twice or written late. */
 
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
 #define WARM 3200 /* answers before the test: the percentile is known, 32 tokens are saved up */
 
-static struct kc_domain *domain;
 static struct kc_key *rsa_key, *oct_key;
-static uint8_t digest[32] = "thirty-two bytes of some digest!";
-
-static struct pool *pool;
-static struct pool_port *port;
-static struct pool_config config;
-static struct pool_member_config members[FAKE_MAX];
-
-struct call {
-    struct pool_op op;
-    uint8_t out[512];
-    unsigned done;
-};
-
-static void on_done(struct pool_op *op)
-{
-    struct call *call = op->owner;
-    call->done++;
-}
 
 static int group_setup(void **state)
 {
     (void)state;
-    pool_kind_override(POOL_MEMBER_PKCS11, &fake_type);
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&rsa_key, KW_KTY_RSA, 2048, KW_CURVE_NONE, 65537) != KW_OK ||
            kc_key_generate(&oct_key, KW_KTY_OCT, 256, KW_CURVE_NONE, 0) != KW_OK;
 }
@@ -40,100 +20,25 @@ static int group_teardown(void **state)
     (void)state;
     kc_key_unref(rsa_key);
     kc_key_unref(oct_key);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    fake_reset();
-    memset(members, 0, sizeof members);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-        members[i].kind = POOL_MEMBER_PKCS11;
-        members[i].sessions = 8;
-    }
-    config = (struct pool_config){
-        .members = members,
-        .workers = 1,
-        .hedge = true,
-        .recovery_interval_ns = KW_MS(20),
-        .hard_deadline_ns = KW_MS(300),
-    };
+    group_reset((struct pool_config){.workers = 1,
+                                     .hedge = true,
+                                     .recovery_interval_ns = KW_MS(20),
+                                     .hard_deadline_ns = KW_MS(300)},
+                8);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
-    return 0;
-}
-
-static void start(unsigned count)
-{
-    config.member_count = count;
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    int64_t limit = kw_now_ns() + KW_S(5);
-    for (unsigned i = 0; i < count; i++) {
-        while (pool_member_health(&pool->members[i]) != POOL_HEALTH_UP) {
-            assert_true(kw_now_ns() < limit);
-            usleep(500);
-        }
-    }
-}
-
-static struct pool_key *make_key(const struct kc_key *key)
-{
-    struct pool_key *made;
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = true, .id = {7}, .pub = *kc_key_public(key)};
-    assert_int_equal(pool_key_wrap(pool, desc.id, key, true, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&made, pool, &desc), KW_OK);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        fakes[i].key = key;
-    }
-    return made;
 }
 
 static void submit(struct call *call, struct pool_key *key, enum kw_alg alg)
 {
-    memset(call, 0, sizeof *call);
-    call->op.lane.kind = KW_KIND_SIGN;
-    call->op.lane.alg = alg;
-    call->op.lane.in = kw_span_of(digest, sizeof digest);
-    call->op.lane.out = (struct kw_buf){.data = call->out, .cap = sizeof call->out};
-    call->op.key = key;
-    call->op.deadline_ns = kw_now_ns() + KW_S(20);
-    call->op.on_done = on_done;
-    call->op.owner = call;
+    prepare(call, key, KW_KIND_SIGN, alg);
     assert_int_equal(pool_submit(port, &call->op), KW_OK);
-}
-
-static void turn(void)
-{
-    struct pollfd wait = {.fd = pool_port_fd(port), .events = POLLIN};
-    poll(&wait, 1, 5);
-    pool_port_run(port);
-}
-
-static void run_until(struct call *call)
-{
-    int64_t limit = kw_now_ns() + KW_S(10);
-    pool_port_run(port);
-    while (call->done == 0) {
-        turn();
-        assert_true(kw_now_ns() < limit);
-    }
-    assert_int_equal(call->done, 1);
 }
 
 static void script_all(enum fake_script what)
@@ -212,8 +117,8 @@ static struct fake *other_of(const struct fake *fake)
 static void the_second_member_answers_for_the_first(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(rsa_key);
+    group_start(2);
+    struct pool_key *key = group_key(rsa_key, NULL, true);
     struct call call, again;
     warm(key, KW_ALG_RS256, WARM / 16);
     port->hedge_tokens = 1;
@@ -240,8 +145,8 @@ static void the_second_member_answers_for_the_first(void **state)
 static void the_first_member_answers_after_all(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     struct fake *first = submit_held(&call, key, KW_ALG_HS256);
@@ -258,8 +163,8 @@ static void the_first_member_answers_after_all(void **state)
 static void a_failed_attempt_waits_for_its_twin(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     struct fake *first = submit_held(&call, key, KW_ALG_HS256);
@@ -279,8 +184,8 @@ static void a_failed_attempt_waits_for_its_twin(void **state)
 static void a_failed_twin_changes_nothing(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     struct fake *first = submit_held(&call, key, KW_ALG_HS256);
@@ -301,8 +206,8 @@ static void when_both_fail_a_third_is_asked(void **state)
 {
     (void)state;
     for (unsigned count = 2; count <= 3; count++) {
-        start(count);
-        struct pool_key *key = make_key(oct_key);
+        group_start(count);
+        struct pool_key *key = group_key(oct_key, NULL, true);
         struct call call;
         warm(key, KW_ALG_HS256, WARM);
         submit_held(&call, key, KW_ALG_HS256);
@@ -314,7 +219,7 @@ static void when_both_fail_a_third_is_asked(void **state)
         assert_int_equal(call.op.lane.status, count == 2 ? KW_E_UNAVAILABLE : KW_OK);
         nothing_is_left();
         pool_key_unref(key);
-        (void)teardown(NULL);
+        (void)group_stop(NULL);
         fake_reset();
     }
 }
@@ -323,8 +228,8 @@ static void a_wrong_answer_of_either_never_leaves(void **state)
 {
     (void)state;
     for (unsigned wrong = 0; wrong < 2; wrong++) {
-        start(2);
-        struct pool_key *key = make_key(rsa_key);
+        group_start(2);
+        struct pool_key *key = group_key(rsa_key, NULL, true);
         struct call call;
         warm(key, KW_ALG_RS256, WARM / 16);
         port->hedge_tokens = 1;
@@ -343,7 +248,7 @@ static void a_wrong_answer_of_either_never_leaves(void **state)
         assert_int_equal(pool->wrong_answers, 1);
         nothing_is_left();
         pool_key_unref(key);
-        (void)teardown(NULL);
+        (void)group_stop(NULL);
         fake_reset();
     }
 }
@@ -351,8 +256,8 @@ static void a_wrong_answer_of_either_never_leaves(void **state)
 static void at_most_two_percent_are_sent_twice(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     static struct call calls[1000];
     warm(key, KW_ALG_HS256, WARM);
     port->hedge_tokens = 0;
@@ -384,8 +289,8 @@ static void at_most_two_percent_are_sent_twice(void **state)
 static void a_second_member_that_is_busy_is_spared(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     script_all(FAKE_HOLD);
@@ -415,8 +320,8 @@ static void off_means_never(void **state)
 {
     (void)state;
     config.hedge = false;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     script_all(FAKE_HOLD);
@@ -436,8 +341,8 @@ static void off_means_never(void **state)
 static void every_hedged_op_is_answered_exactly_once(void **state)
 {
     (void)state;
-    start(4);
-    struct pool_key *key = make_key(oct_key);
+    group_start(4);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     static struct call calls[64];
     warm(key, KW_ALG_HS256, WARM);
     script_all(FAKE_RANDOM_VERDICT);
@@ -479,8 +384,8 @@ static void every_hedged_op_is_answered_exactly_once(void **state)
 static void a_port_that_goes_answers_what_is_out_twice(void **state)
 {
     (void)state;
-    start(2);
-    struct pool_key *key = make_key(oct_key);
+    group_start(2);
+    struct pool_key *key = group_key(oct_key, NULL, true);
     struct call call;
     warm(key, KW_ALG_HS256, WARM);
     submit_held(&call, key, KW_ALG_HS256);
@@ -491,7 +396,7 @@ static void a_port_that_goes_answers_what_is_out_twice(void **state)
     pool_key_unref(key);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, group_stop)
 
 int main(void)
 {

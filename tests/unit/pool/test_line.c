@@ -1,35 +1,15 @@
 /* What waits for a member: who is served next, how long anyone waits, and who is refused. */
 
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
 #include "pool/limit.h"
 
-static struct kc_domain *domain;
 static struct kc_key *oct_key;
-static uint8_t digest[32] = "thirty-two bytes of some digest!";
 
-static struct pool *pool;
-static struct pool_port *port;
 static struct pool_key *key;
-static struct pool_config config;
-static struct pool_member_config members[FAKE_MAX];
 static struct pool_member_type limited; /* the fake, with a limit by its latency */
 
-struct call {
-    struct pool_op op;
-    uint8_t out[64];
-    unsigned done, place;
-};
-
 static struct call calls[512];
-static unsigned finished;
-
-static void on_done(struct pool_op *op)
-{
-    struct call *call = op->owner;
-    call->done++;
-    call->place = finished++;
-}
 
 static int group_setup(void **state)
 {
@@ -37,7 +17,7 @@ static int group_setup(void **state)
     limited = fake_type;
     limited.depth_min = 1;
     limited.depth_max = 4;
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&oct_key, KW_KTY_OCT, 256, KW_CURVE_NONE, 0) != KW_OK;
 }
 
@@ -45,75 +25,40 @@ static int group_teardown(void **state)
 {
     (void)state;
     kc_key_unref(oct_key);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    fake_reset();
-    finished = 0;
-    memset(members, 0, sizeof members);
     memset(calls, 0, sizeof calls);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-        members[i].kind = POOL_MEMBER_PKCS11;
-        members[i].sessions = 4;
-    }
-    config = (struct pool_config){.members = members, .workers = 1, .recovery_retries = 0};
+    group_reset((struct pool_config){.workers = 1, .recovery_retries = 0}, 4);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     pool_port_destroy(port); /* what a failed assertion left in line still has the key */
-    pool_key_unref(key);
-    pool_destroy(pool);
     port = NULL;
-    pool = NULL;
+    pool_key_unref(key);
     key = NULL;
-    return 0;
+    return group_stop(state);
 }
 
 static void start(unsigned count, const struct pool_member_type *type)
 {
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = true, .id = {7}, .pub = *kc_key_public(oct_key)};
     pool_kind_override(POOL_MEMBER_PKCS11, type);
-    config.member_count = count;
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    assert_int_equal(pool_key_wrap(pool, desc.id, oct_key, true, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&key, pool, &desc), KW_OK);
-    int64_t limit = kw_now_ns() + KW_S(5);
-    for (unsigned i = 0; i < count; i++) {
-        fakes[i].key = oct_key;
-        while (pool_member_health(&pool->members[i]) != POOL_HEALTH_UP) {
-            assert_true(kw_now_ns() < limit);
-            usleep(500);
-        }
-    }
+    group_start(count);
+    key = group_key(oct_key, NULL, true);
 }
 
 static kw_status submit(struct call *call, uint64_t client, int64_t time_ns)
 {
-    call->op = (struct pool_op){.key = key, .on_done = on_done, .owner = call, .client = client};
-    call->op.lane.kind = KW_KIND_SIGN;
-    call->op.lane.alg = KW_ALG_HS256;
-    call->op.lane.in = kw_span_of(digest, sizeof digest);
-    call->op.lane.out = (struct kw_buf){.data = call->out, .cap = sizeof call->out};
+    prepare(call, key, KW_KIND_SIGN, KW_ALG_HS256);
+    call->op.client = client;
     call->op.deadline_ns = kw_now_ns() + time_ns;
     return pool_submit(port, &call->op);
-}
-
-static void script(unsigned member, enum fake_script what)
-{
-    atomic_store(&fakes[member].script, what);
 }
 
 /* The member answers its oldest attempt, and keeps what comes after. */

@@ -1,32 +1,14 @@
 /* Members that are clearly worse than the others: who is asked last, how long, and who never is. */
 
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
 #include "pool/choice.h"
 #include "pool/outlier.h"
 
-static struct kc_domain *domain;
 static struct kc_key *oct_key;
-static uint8_t digest[32] = "thirty-two bytes of some digest!";
 
-static struct pool *pool;
-static struct pool_port *port;
 static struct pool_key *key;
-static struct pool_config config;
-static struct pool_member_config members[FAKE_MAX];
 static _Atomic unsigned told;
-
-struct call {
-    struct pool_op op;
-    uint8_t out[64];
-    unsigned done;
-};
-
-static void on_done(struct pool_op *op)
-{
-    struct call *call = op->owner;
-    call->done++;
-}
 
 static void observe(void *ctx, const struct pool_event *event)
 {
@@ -37,7 +19,7 @@ static void observe(void *ctx, const struct pool_event *event)
 static int group_setup(void **state)
 {
     (void)state;
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&oct_key, KW_KTY_OCT, 256, KW_CURVE_NONE, 0) != KW_OK;
 }
 
@@ -45,79 +27,35 @@ static int group_teardown(void **state)
 {
     (void)state;
     kc_key_unref(oct_key);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    fake_reset();
-    memset(members, 0, sizeof members);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-        members[i].kind = POOL_MEMBER_PKCS11;
-        members[i].sessions = 4;
-    }
-    config = (struct pool_config){.members = members, .workers = 1, .observer = {.event = observe}};
     told = 0;
+    group_reset((struct pool_config){.workers = 1, .observer = {.event = observe}}, 4);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     pool_key_unref(key);
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
     key = NULL;
-    return 0;
+    return group_stop(state);
 }
 
 static void start(unsigned count)
 {
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = true, .id = {7}, .pub = *kc_key_public(oct_key)};
-    pool_kind_override(POOL_MEMBER_PKCS11, &fake_type);
-    config.member_count = count;
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    assert_int_equal(pool_key_wrap(pool, desc.id, oct_key, true, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&key, pool, &desc), KW_OK);
-    int64_t limit = kw_now_ns() + KW_S(5);
-    for (unsigned i = 0; i < count; i++) {
-        fakes[i].key = oct_key;
-        while (pool_member_health(&pool->members[i]) != POOL_HEALTH_UP) {
-            assert_true(kw_now_ns() < limit);
-            usleep(500);
-        }
-    }
+    group_start(count);
+    key = group_key(oct_key, NULL, true);
 }
 
 static kw_status sign(struct call *call)
 {
-    call->done = 0;
-    call->op = (struct pool_op){.key = key, .on_done = on_done, .owner = call};
-    call->op.lane.kind = KW_KIND_SIGN;
-    call->op.lane.alg = KW_ALG_HS256;
-    call->op.lane.in = kw_span_of(digest, sizeof digest);
-    call->op.lane.out = (struct kw_buf){.data = call->out, .cap = sizeof call->out};
-    call->op.deadline_ns = kw_now_ns() + KW_S(20);
-    KW_TRY(pool_submit(port, &call->op));
-    while (call->done == 0) {
-        pool_port_run(port);
-    }
-    return call->op.lane.status;
-}
-
-static void script(unsigned member, enum fake_script what)
-{
-    atomic_store(&fakes[member].script, what);
+    prepare(call, key, KW_KIND_SIGN, KW_ALG_HS256);
+    return run_one(call);
 }
 
 static int64_t now; /* of the test, in the port's clock */

@@ -1,19 +1,15 @@
 /* Copies of a new key, over scripted members: how many are asked, who, and what disagrees. */
 
 #include "pool/prove.h"
-#include "tests/unit/pool/fake_member.h"
+#include "tests/unit/pool/fake_group.h"
 
-static struct kc_domain *domain;
 static struct kc_key *ec_key, *ec_other, *oct_key, *oct_other;
-static struct pool *pool;
-static struct pool_port *port;
 static unsigned done;
 
 static int group_setup(void **state)
 {
     (void)state;
-    pool_kind_override(POOL_MEMBER_PKCS11, &fake_type);
-    return kc_lanes_init() != KW_OK || kc_domain_create(&domain) != KW_OK ||
+    return !group_make(&fake_type) ||
            kc_key_generate(&ec_key, KW_KTY_EC, 0, KW_CURVE_P384, 0) != KW_OK ||
            kc_key_generate(&ec_other, KW_KTY_EC, 0, KW_CURVE_P384, 0) != KW_OK ||
            kc_key_generate(&oct_key, KW_KTY_OCT, 192, KW_CURVE_NONE, 0) != KW_OK ||
@@ -27,59 +23,17 @@ static int group_teardown(void **state)
     kc_key_unref(ec_other);
     kc_key_unref(oct_key);
     kc_key_unref(oct_other);
-    kc_domain_destroy(domain);
-    fake_free();
+    group_free();
     return 0;
 }
 
 static void start(unsigned count, unsigned min_copies)
 {
-    static struct pool_member_config members[FAKE_MAX];
-    fake_reset();
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        members[i] = (struct pool_member_config){.kind = POOL_MEMBER_PKCS11, .sessions = 1};
-        snprintf(members[i].name, sizeof members[i].name, "m%u", i);
-    }
-    struct pool_config config = {.members = members,
-                                 .member_count = count,
-                                 .workers = 1,
-                                 .min_copies = min_copies,
-                                 .hard_deadline_ns = KW_MS(300)};
-    assert_int_equal(pool_create(&pool, &config, domain), KW_OK);
-    assert_int_equal(pool_port_create(&port, pool), KW_OK);
-    int64_t limit = kw_now_ns() + KW_S(5);
-    for (unsigned i = 0; i < count; i++) {
-        while (pool_member_health(&pool->members[i]) != POOL_HEALTH_UP) {
-            assert_true(kw_now_ns() < limit);
-            usleep(500);
-        }
-    }
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    pool_port_destroy(port);
-    pool_destroy(pool);
-    port = NULL;
-    pool = NULL;
-    return 0;
-}
-
-static struct pool_key *make_key(const struct kc_key *key, const struct kc_key *stranger, bool hsm)
-{
-    struct pool_key *made;
-    uint8_t bytes[KC_BLOB_MAX];
-    struct kw_buf blob = {.data = bytes, .cap = sizeof bytes};
-    struct pool_key_desc desc = {.hsm = hsm, .id = {7}, .pub = *kc_key_public(key)};
-    assert_int_equal(pool_key_wrap(pool, desc.id, key, hsm, &blob), KW_OK);
-    desc.blob = kw_buf_span(&blob);
-    assert_int_equal(pool_key_create(&made, pool, &desc), KW_OK);
-    for (unsigned i = 0; i < FAKE_MAX; i++) {
-        fakes[i].key = key;
-        fakes[i].stranger = stranger;
-    }
-    return made;
+    group_reset((struct pool_config){.workers = 1,
+                                     .min_copies = min_copies,
+                                     .hard_deadline_ns = KW_MS(300)},
+                1);
+    group_start(count);
 }
 
 static void on_done(struct pool_proof *proof)
@@ -113,7 +67,7 @@ static void a_second_member_is_asked_and_not_the_first(void **state)
 {
     (void)state;
     start(3, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     for (unsigned i = 0; i < 20; i++) {
         assert_int_equal(prove(key, 1u << 1), KW_OK);
     }
@@ -126,7 +80,7 @@ static void an_import_is_shown_on_two(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     assert_int_equal(prove(key, 0), KW_OK);
     assert_int_equal(attempts(0), 1);
     assert_int_equal(attempts(1), 1);
@@ -137,7 +91,7 @@ static void secret_keys_must_agree(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(oct_key, oct_other, true);
+    struct pool_key *key = group_key(oct_key, oct_other, true);
     assert_int_equal(prove(key, 1), KW_OK);
     assert_int_equal(attempts(0), 1); /* compared, so the first is asked as well */
     assert_int_equal(attempts(1), 1);
@@ -150,7 +104,7 @@ static void a_wrong_signature_shows_nothing(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     atomic_store(&fakes[1].script, FAKE_STRANGER);
     atomic_store(&fakes[1].alive, false);
     assert_int_equal(prove(key, 1), KW_E_COPIES);
@@ -161,7 +115,7 @@ static void too_few_members_are_told_before_and_after(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     assert_int_equal(pool_copies_possible(pool, 0), KW_OK);
     assert_int_equal(pool_member_command(pool, "m1", POOL_CMD_DRAIN), KW_OK);
     assert_int_equal(pool_copies_possible(pool, 0), KW_E_COPIES);
@@ -176,7 +130,7 @@ static void a_member_that_cannot_is_no_copy(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     atomic_store(&fakes[1].script, FAKE_UNSUPPORTED);
     assert_int_equal(prove(key, 1), KW_E_COPIES);
     pool_key_unref(key);
@@ -186,15 +140,15 @@ static void one_copy_is_enough_where_said_or_where_one_is_all(void **state)
 {
     (void)state;
     start(2, 1);
-    struct pool_key *key = make_key(ec_key, ec_other, true);
+    struct pool_key *key = group_key(ec_key, ec_other, true);
     assert_int_equal(prove(key, 1), KW_OK);
     assert_int_equal(attempts(0) + attempts(1), 0);
     assert_int_equal(prove(key, 0), KW_OK);
     assert_int_equal(attempts(0) + attempts(1), 1);
     pool_key_unref(key);
-    stop(NULL);
+    group_stop(NULL);
     start(1, 0);
-    key = make_key(ec_key, ec_other, true);
+    key = group_key(ec_key, ec_other, true);
     assert_int_equal(pool_copies_possible(pool, 0), KW_OK);
     assert_int_equal(prove(key, 1), KW_OK);
     pool_key_unref(key);
@@ -204,7 +158,7 @@ static void software_keys_need_none(void **state)
 {
     (void)state;
     start(2, 0);
-    struct pool_key *key = make_key(ec_key, ec_other, false);
+    struct pool_key *key = group_key(ec_key, ec_other, false);
     assert_int_equal(prove(key, 0), KW_OK);
     assert_int_equal(attempts(0) + attempts(1), 0);
     pool_key_unref(key);
@@ -214,7 +168,7 @@ static void three_copies(void **state)
 {
     (void)state;
     start(4, 3);
-    struct pool_key *key = make_key(oct_key, oct_other, true);
+    struct pool_key *key = group_key(oct_key, oct_other, true);
     assert_int_equal(prove(key, 0), KW_OK);
     assert_int_equal(attempts(0) + attempts(1) + attempts(2) + attempts(3), 3);
     for (unsigned i = 0; i < 4; i++) {
@@ -223,7 +177,7 @@ static void three_copies(void **state)
     pool_key_unref(key);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, stop)
+#define TEST(name) cmocka_unit_test_teardown(name, group_stop)
 
 int main(void)
 {

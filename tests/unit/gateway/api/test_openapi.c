@@ -66,8 +66,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- references --------------------------------------------------------------------------------
- */
+/* --- references --- */
 
 static json_t *component(const json_t *doc, const char *ref)
 {
@@ -117,8 +116,7 @@ static void test_references(void **state)
     assert_int_equal(problems, 0);
 }
 
-/* --- routes and paths --------------------------------------------------------------------------
- */
+/* --- routes and paths --- */
 
 /* A path of the document with its names taken out: "/keys/{name}" is "/keys/{}". */
 static void plain(char out[PATH_ROOM], const char *path)
@@ -183,8 +181,7 @@ static void missing(const struct gw_route *route, const char *path)
             path, method, route->label, route->action ? route->action : "");
 }
 
-/* --- one operation -----------------------------------------------------------------------------
- */
+/* --- one operation --- */
 
 static bool has_schema(const json_t *doc, const json_t *with_content)
 {

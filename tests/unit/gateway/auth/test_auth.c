@@ -283,13 +283,36 @@ static void edits(void **state)
     assert_non_null(strstr(error, "/nowhere/at/all.json"));
 }
 
+/* An edit puts another file in the place of the old one: whose it is must not change, or the
+ * gateway cannot read what root has added. */
+static void owner_and_mode_stay(void **state)
+{
+    (void)state;
+    char token[64];
+    struct stat now;
+    bool root = geteuid() == 0;
+    assert_int_equal(gw_tokens_create(file, "one", token, sizeof token, error, sizeof error),
+                     KW_OK);
+    assert_int_equal(stat(file, &now), 0);
+    assert_int_equal(now.st_mode & 07777, 0600);
+    assert_int_equal(chmod(file, 0640), 0);
+    assert_int_equal(chown(file, root ? 12345 : geteuid(), root ? 54321 : getegid()), 0);
+    assert_int_equal(gw_tokens_create(file, "two", token, sizeof token, error, sizeof error),
+                     KW_OK);
+    assert_int_equal(gw_tokens_revoke(file, "one", error, sizeof error), KW_OK);
+    assert_int_equal(stat(file, &now), 0);
+    assert_int_equal(now.st_mode & 07777, 0640);
+    assert_int_equal(now.st_uid, root ? 12345 : geteuid());
+    assert_int_equal(now.st_gid, root ? 54321 : getegid());
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(made_and_used), TEST(refused_headers), TEST(revoked_on_an_open_connection),
-        TEST(in_memory),     TEST(unix_peers),      TEST(broken_files),
-        TEST(edits),
+        TEST(made_and_used), TEST(refused_headers),     TEST(revoked_on_an_open_connection),
+        TEST(in_memory),     TEST(unix_peers),          TEST(broken_files),
+        TEST(edits),         TEST(owner_and_mode_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/config/backup.h"
 #include "gateway/config/config.h"
 #include "gateway/config/durable.h"
 
@@ -298,6 +299,75 @@ static void test_meaning(void **state)
                 "4: group.recovery.retries: found -2; allowed: -1 (for ever), 0 (off) or a count");
 }
 
+static void test_backup(void **state)
+{
+    (void)state;
+    char wanted[512];
+    struct gw_config *config = load(MINIMAL "backup: { folders: [/b], to: \"a b\" }\n");
+    assert_non_null(config);
+    snprintf(wanted, sizeof wanted, "file://%s/a%%20b", folder);
+    assert_string_equal(config->backup.to, wanted);
+    assert_int_equal(config->backup.folder_count, 2);
+    snprintf(wanted, sizeof wanted, "%s/a b", folder);
+    assert_string_equal(config->backup.folders[1], wanted);
+    assert_int_equal(config->backup.every_s, 86400);
+    assert_int_equal(config->backup.keep, 7);
+    assert_int_equal(config->backup.keep_days, 30);
+    gw_config_free(config);
+    config = load(MINIMAL "backup: { to: \"https://a.b/c\", token_file: a.pin, every: 2h, keep: 1, "
+                          "keep_days: 0, ca: x.pem }\n");
+    assert_non_null(config);
+    assert_string_equal(config->backup.to, "https://a.b/c");
+    assert_int_equal(config->backup.folder_count, 0);
+    assert_int_equal(config->backup.every_s, 7200);
+    assert_int_equal(config->backup.keep, 1);
+    struct gw_backup_config copy;
+    assert_int_equal(gw_config_backup_copy(&copy, &config->backup), KW_OK);
+    assert_true(gw_config_backup_equal(&copy, &config->backup));
+    copy.keep = 2;
+    assert_false(gw_config_backup_equal(&copy, &config->backup));
+    gw_config_backup_fini(&copy);
+    gw_config_free(config);
+#define TO "backup: { to: /b, "
+    static const struct {
+        const char *text, *wanted;
+    } rows[] = {
+        {"backup: { to: \"ftp://x\" }\n",
+         "4: backup.to: found \"ftp://x\"; allowed: a folder, file:///PATH or "
+         "https://HOST/CONTAINER"},
+        {"backup: { to: \"https://x\" }\n",
+         "4: backup.to: found \"https://x\"; allowed: a folder, file:///PATH or "
+         "https://HOST/CONTAINER"},
+        {"backup: { to: \"https://x/y?sig=z\" }\n",
+         "4: backup.to: found \"https://x/y?sig=z\"; allowed: a folder, file:///PATH or "
+         "https://HOST/CONTAINER"},
+        {"backup: { every: 1h }\n", "4: backup.every: has no meaning without backup.to"},
+        {TO "every: 4s }\n",
+         "4: backup.every: found \"4s\"; allowed: a number with ms, s, m or h, such as 250ms, 1s, "
+         "2m, from 5s to 720h"},
+        {TO "keep: 0 }\n", "4: backup.keep: found 0; allowed: 1 to 1000"},
+        {TO "keep_days: 3651 }\n", "4: backup.keep_days: found 3651; allowed: 0 to 3650"},
+        {TO "every: 10s }\n",
+         "4: backup.keep_days: found 30 with one backup every 10 s: 259207 backups; allowed: at "
+         "most 3900"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[512];
+        snprintf(text, sizeof text, MINIMAL "%s", rows[i].text);
+        refused_one(text, rows[i].wanted);
+    }
+    snprintf(wanted, sizeof wanted,
+             "4: backup.token_file: found mode 0644 on \"%s/open.pin\"; allowed: 0600 or 0400 "
+             "(others must not read a token)",
+             folder);
+    refused_one(MINIMAL TO "token_file: open.pin }\n", wanted);
+    snprintf(wanted, sizeof wanted,
+             "4: backup.token_file: found \"%s/none\", which cannot be read: No such file or "
+             "directory",
+             folder);
+    refused_one(MINIMAL TO "token_file: none }\n", wanted);
+}
+
 static void test_missing_file(void **state)
 {
     (void)state;
@@ -334,7 +404,7 @@ int main(void)
         cmocka_unit_test(test_names_and_types), cmocka_unit_test(test_one_token_twice),
         cmocka_unit_test(test_several_at_once), cmocka_unit_test(test_members),
         cmocka_unit_test(test_meaning),         cmocka_unit_test(test_missing_file),
-        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_place),           cmocka_unit_test(test_backup),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,6 +9,7 @@
 #include <openssl/sha.h>
 
 #include "tests/support/ts_store.h"
+#include "tests/support/ts_store_check.h"
 
 struct fixture {
     char dir[64];
@@ -33,9 +34,12 @@ static int teardown(void **state)
     struct fixture *f = *state;
     store_close(f->store);
     ts_loop_destroy(f->loop);
+    const char *damage = ts_store_damage(f->dir);
+    if (damage)
+        print_error("%s\n", damage);
     ts_dir_remove(f->dir);
     free(f);
-    return 0;
+    return damage ? -1 : 0;
 }
 
 static struct store_change change(enum store_change_op op, const char *name, const char *version,

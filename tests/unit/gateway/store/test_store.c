@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/support/ts_store.h"
+#include "tests/support/ts_store_check.h"
 
 struct fixture {
     char dir[64];
@@ -36,9 +37,12 @@ static int teardown(void **state)
     struct fixture *f = *state;
     store_close(f->store);
     ts_loop_destroy(f->loop);
+    const char *damage = ts_store_damage(f->dir);
+    if (damage)
+        print_error("%s\n", damage);
     ts_dir_remove(f->dir);
     free(f);
-    return 0;
+    return damage ? -1 : 0;
 }
 
 static void wait_for(struct fixture *f, struct ts_answer *answer)
@@ -277,8 +281,7 @@ static void test_version_paging(void **state)
     assert_int_equal(seen, 23);
 }
 
-/* --- many writers ------------------------------------------------------------------------------
- */
+/* --- many writers --- */
 
 struct writer {
     struct store *store;

@@ -10,6 +10,7 @@
 
 #include "gateway/store/vaults.h"
 #include "tests/support/ts_store.h"
+#include "tests/support/ts_store_check.h"
 
 struct fixture {
     char dir[64];
@@ -34,9 +35,12 @@ static int teardown(void **state)
     struct fixture *f = *state;
     store_close(f->store);
     ts_loop_destroy(f->loop);
+    const char *damage = ts_store_damage(f->dir);
+    if (damage)
+        print_error("%s\n", damage);
     ts_dir_remove(f->dir);
     free(f);
-    return 0;
+    return damage ? -1 : 0;
 }
 
 /* Waits, and gives the status and, when `out` is not NULL, the answer. */

@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #include "gateway/vault/cache.h"
-#include "gateway/vault/keys.h"
+#include "gateway/vault/keys/keys.h"
 #include "tests/support/ts_store.h"
 
 static struct vault_object *make(const char *name, unsigned version)
@@ -144,8 +144,7 @@ static void test_bounded(void **state)
     vault_object_unref(hot);
 }
 
-/* --- the race ----------------------------------------------------------------------------------
- */
+/* --- the race --- */
 
 /* A model of the store: one object whose state is a counter. Writers commit, publish, acknowledge;
  * readers read the store, dawdle, fill. Whoever peeks must never see a state older than the last

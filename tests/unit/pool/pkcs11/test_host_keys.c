@@ -169,6 +169,13 @@ static struct pool_host_key *take(unsigned number)
     return key;
 }
 
+static CK_OBJECT_HANDLE handle_of(struct pool_host_key *key, CK_RV wanted)
+{
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    assert_int_equal(pool_host_key_handle(&host, key, false, &handle), wanted);
+    return handle;
+}
+
 static void use(unsigned number)
 {
     pool_host_key_put(&host, take(number));
@@ -277,6 +284,48 @@ static void all_can_be_forgotten(void **state)
     assert_int_equal(loaded, 1);
 }
 
+/* A key that was made here for a request that another member then answered: the id is the same, the
+ * material is not. */
+static void another_blob_under_an_id_is_another_key(void **state)
+{
+    (void)state;
+    struct pool_wire_request made_here = request(0, true), stored = request(0, true);
+    uint8_t other[KC_BLOB_HEADER + 24];
+    bool bad_blob;
+    memcpy(other, stored.blob.data, sizeof other);
+    other[sizeof other - 1] ^= 1;
+    stored.blob = kw_span_of(other, sizeof other);
+    struct pool_host_key *first = pool_host_key_get(&host, &made_here, &bad_blob);
+    CK_OBJECT_HANDLE handle = handle_of(first, CKR_OK);
+    struct pool_host_key *second = pool_host_key_get(&host, &stored, &bad_blob);
+    assert_ptr_not_equal(first, second);
+    assert_int_not_equal(handle, handle_of(second, CKR_OK));
+    pool_host_key_put(&host, first); /* it was in use: gone with its last use */
+    assert_int_equal(loaded, 1);
+    pool_host_key_put(&host, second);
+    struct pool_wire_request bare = request(0, false);
+    struct pool_host_key *again = pool_host_key_get(&host, &bare, &bad_blob);
+    assert_ptr_equal(again, second);
+    pool_host_key_put(&host, again);
+    struct pool_host_key *back = pool_host_key_get(&host, &made_here, &bad_blob);
+    assert_int_equal(loaded, 0); /* the idle one went at once */
+    pool_host_key_put(&host, back);
+}
+
+/* What is no blob drives nothing out. */
+static void a_damaged_blob_leaves_the_key(void **state)
+{
+    (void)state;
+    static const uint8_t damaged[KC_BLOB_HEADER + 24] = {9};
+    struct pool_wire_request req = request(0, false);
+    bool bad_blob;
+    use(0);
+    req.blob = kw_span_of(damaged, sizeof damaged);
+    assert_null(pool_host_key_get(&host, &req, &bad_blob));
+    assert_true(bad_blob);
+    assert_true(holds(0));
+}
+
 static struct pool_host_key *resident(unsigned number, enum kw_kty kty, char id)
 {
     static uint8_t reference[2] = {POOL_REFERENCE};
@@ -288,13 +337,6 @@ static struct pool_host_key *resident(unsigned number, enum kw_kty kty, char id)
     struct pool_host_key *key = pool_host_key_get(&host, &req, &bad_blob);
     assert_non_null(key);
     return key;
-}
-
-static CK_OBJECT_HANDLE handle_of(struct pool_host_key *key, CK_RV wanted)
-{
-    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    assert_int_equal(pool_host_key_handle(&host, key, false, &handle), wanted);
-    return handle;
 }
 
 static void resident_keys_are_found_and_never_destroyed(void **state)
@@ -379,6 +421,8 @@ int main(void)
         TEST(a_forgotten_key_is_gone),
         TEST(one_in_use_goes_with_its_last_use),
         TEST(all_can_be_forgotten),
+        TEST(another_blob_under_an_id_is_another_key),
+        TEST(a_damaged_blob_leaves_the_key),
         TEST(resident_keys_are_found_and_never_destroyed),
         TEST(a_resident_key_that_is_not_one_is_lacking),
         TEST(a_stale_handle_is_searched_for_alone),

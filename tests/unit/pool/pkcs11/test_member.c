@@ -21,8 +21,7 @@
 #include "pool/pool.h"
 #include "tests/support/softhsm.h"
 
-/* --- the bench ----------------------------------------------------------------------------------
- */
+/* --- the bench --- */
 
 static struct softhsm hsm;
 static struct kc_domain *domain;
@@ -173,8 +172,7 @@ static void only(struct bench *bench, const char *name, const char *other)
     assert_false(stats_of(bench, other)->serving);
 }
 
-/* --- keys ---------------------------------------------------------------------------------------
- */
+/* --- keys --- */
 
 static struct pool_key *generate(struct bench *bench, enum kw_kty kty, unsigned bits,
                                  enum kw_curve curve)
@@ -291,8 +289,7 @@ static void there_and_back(struct bench *bench, struct pool_key *from, struct po
                      KW_E_CRYPTO);
 }
 
-/* --- tests --------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static const enum kw_alg rsa_signatures[] = {KW_ALG_RS256, KW_ALG_RS384, KW_ALG_RS512, KW_ALG_PS256,
                                              KW_ALG_PS384, KW_ALG_PS512, KW_ALG_RSNULL};

@@ -175,8 +175,7 @@ static void json_survives_noise(void **state)
     }
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* --- messages --- */
 
 static struct pool_op op_of(enum kw_kind kind, enum kw_alg alg, const char *in, uint8_t *room,
                             size_t cap)

@@ -1,0 +1,321 @@
+"""Role definitions, role assignments and settings of a Managed HSM: shapes, refusals, limits, and that
+backups carry them."""
+
+import json
+import unittest
+import uuid
+
+from export_test import export, run_import, sibling
+from full_backup_test import back_up, carry, restore
+from keyward import Case, Server
+
+DEFINITIONS = "/providers/Microsoft.Authorization/roleDefinitions"
+ASSIGNMENTS = "/providers/Microsoft.Authorization/roleAssignments"
+ROLE_ID = "Microsoft.KeyVault" + DEFINITIONS + "/"
+ADMINISTRATOR = "a290e904-7015-4bba-90c8-60543313cdb4"
+CRYPTO_USER = "21dbd100-6940-42c2-9190-5d6cb909625b"
+AUDITOR = "2c18b078-7c48-4d3a-af88-5a3a1b3f82b3"
+SETTING = "AllowKeyManagementOperationsThroughARM"
+READ = "Microsoft.KeyVault/managedHsm/keys/read/action"
+SIGN = "Microsoft.KeyVault/managedHsm/keys/sign/action"
+
+
+def guid():
+    return str(uuid.uuid4())
+
+
+def role(name="Role", actions=(READ,), **more):
+    return {"properties": {"roleName": name, "permissions": [{"dataActions": list(actions)}], **more}}
+
+
+def put_role(server, name, *actions, id=None):
+    answer = server.request("PUT", f"{DEFINITIONS}/{id or guid()}", role(name, actions or (READ,)))
+    assert answer.status == 201, answer.body
+    return answer.json["name"]
+
+
+def assignment(principal, role_id):
+    return {"properties": {"principalId": principal, "roleDefinitionId": role_id}}
+
+
+def assign(server, principal, role_id, scope="", id=None):
+    answer = server.request("PUT", f"{scope}{ASSIGNMENTS}/{id or guid()}", assignment(principal, role_id))
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def names(answer):
+    assert answer.status == 200, answer.body
+    return [item["name"] for item in answer.json["value"]]
+
+
+def everything(server):
+    """Roles, assignments and settings, page by page."""
+    seen = {"roles": server.get(DEFINITIONS).json["value"], "settings": server.get("/settings").json, "assignments": []}
+    path = ASSIGNMENTS
+    while path:
+        page = server.get(path, version="api-version" not in path).json
+        seen["assignments"] += page["value"]
+        path = page["nextLink"] and page["nextLink"].split(f":{server.port}", 1)[1]
+    return seen
+
+
+class Definitions(Case):
+    def test_builtin(self):
+        listed = self.server.get(DEFINITIONS).json
+        self.assertIsNone(listed["nextLink"])
+        built = {item["properties"]["roleName"]: item for item in listed["value"] if item["properties"]["type"] == "AKVBuiltInRole"}
+        self.assertEqual(len(built), 10)
+        user = built["Managed HSM Crypto User"]
+        self.assertEqual(user["id"], ROLE_ID + CRYPTO_USER)
+        self.assertEqual(user["name"], CRYPTO_USER)
+        self.assertEqual(user["type"], "Microsoft.Authorization/roleDefinitions")
+        self.assertEqual(user["properties"]["assignableScopes"], ["/"])
+        permission = user["properties"]["permissions"][0]
+        self.assertIn(SIGN, permission["dataActions"])
+        self.assertEqual(permission["notDataActions"], [])
+        # the administrator cannot touch keys
+        admin = built["Managed HSM Administrator"]["properties"]["permissions"][0]["dataActions"]
+        self.assertFalse([a for a in admin if "/keys/" in a])
+        self.assertEqual(self.server.get(f"{DEFINITIONS}/{CRYPTO_USER.upper()}").json, user)
+        # the spellings of clients: the scope "/", the scope ""
+        for prefix in ("//", "/"):
+            self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}").json, listed)
+
+    def test_custom_role_lives(self):
+        id = guid()
+        body = role("Reader", [READ.replace("managedHsm", "managedHSM")], description="d", type="CustomRole", assignableScopes=["/keys", "/"])
+        made = self.expect(self.server.request("PUT", f"{DEFINITIONS}/{id.upper()}", body), 201).json
+        self.assertEqual(made["id"], ROLE_ID + id)
+        self.assertEqual(made["properties"]["type"], "CustomRole")
+        self.assertEqual(made["properties"]["permissions"], [{"actions": [], "notActions": [], "dataActions": [READ], "notDataActions": []}])
+        self.assertEqual(made["properties"]["assignableScopes"], ["/keys", "/"])
+        self.assertEqual(self.server.get(f"{DEFINITIONS}/{id}").json, made)
+        changed = self.expect(self.server.request("PUT", f"{DEFINITIONS}/{id}", role("Signer", [SIGN])), 201).json
+        self.assertEqual(changed["properties"]["roleName"], "Signer")
+        self.assertEqual(self.server.get(f"{DEFINITIONS}/{id}").json, changed)
+        self.assertEqual(names(self.server.get(DEFINITIONS + "?$filter=roleName%20eq%20'signer'")), [id])
+        self.assertEqual(names(self.server.get(DEFINITIONS + "?$filter=type+eq+'CustomRole'+and+atScopeAndBelow()")), [id])
+        self.assertEqual(len(names(self.server.get(DEFINITIONS + "?$filter=type%20eq%20'AKVBuiltInRole'"))), 10)
+        self.assertEqual(self.expect(self.server.request("DELETE", f"{DEFINITIONS}/{id}"), 200).json, changed)
+        for method in ("GET", "DELETE"):
+            self.expect(self.server.request(method, f"{DEFINITIONS}/{id}"), 404, "RoleDefinitionNotFound")
+
+    def test_refused(self):
+        def put(body, id=None):
+            return self.server.request("PUT", f"{DEFINITIONS}/{id or guid()}", body)
+        taken = put_role(self.server, "Taken")
+        bad = [
+            b"", b"{", b"[]", {}, {"properties": 1}, {"properties": {}}, {"properties": {"roleName": ""}},
+            {"properties": {"roleName": 7}}, {"properties": {"roleName": "n" * 513}}, role("n", description="d" * 2049),
+            role("n\0m"), role("n", type="AKVBuiltInRole"), role("n", ["nothing/of/this/name"]), role("n", [""]), role("n", [1]),
+            role("n", [READ + " "]), role("n", ["a" * 257]), role("n", [READ] * 257), role("n", assignableScopes=["/keys/k"]),
+            role("n", assignableScopes=["/secrets"]), role("n", assignableScopes="/"),
+            {"properties": {"roleName": "n", "permissions": [{"actions": ["x"]}]}},
+            {"properties": {"roleName": "n", "permissions": [{"notActions": ["x"]}]}},
+            {"properties": {"roleName": "n", "permissions": [{"notDataActions": ["x"]}]}},
+            {"properties": {"roleName": "n", "permissions": [{}] * 17}},
+            {"properties": {"roleName": "n", "permissions": ["x"]}},
+            {"properties": {"roleName": "n", "permissions": {"dataActions": []}}},
+        ]
+        for body in bad:
+            self.expect(put(body), 400, "BadParameter")
+        for id in ("x", "1" * 36, CRYPTO_USER[:-1], CRYPTO_USER + "0", CRYPTO_USER.replace("-", "0")):
+            self.expect(put(role(), id), 400, "BadParameter")
+            self.expect(self.server.get(f"{DEFINITIONS}/{id}"), 404, "RoleDefinitionNotFound")
+        self.expect(put(role("Mine"), CRYPTO_USER), 400, "BadParameter")
+        self.expect(self.server.request("DELETE", f"{DEFINITIONS}/{CRYPTO_USER}"), 400, "BadParameter")
+        self.expect(put(role("tAKEN")), 409, "RoleDefinitionWithSameNameExists")
+        self.expect(put(role("Managed HSM Crypto User")), 409, "RoleDefinitionWithSameNameExists")
+        self.expect(put(role("Taken"), taken), 201)
+        for text in ("x", "atScope", "roleName%20eq%20'", "roleName%20eq%20x", "atScope()%20and", "principalId%20eq%20'" + guid() + "'", "a" * 1100):
+            self.expect(self.server.get(f"{DEFINITIONS}?$filter={text}"), 400, "BadParameter")
+        self.expect(self.server.request("POST", f"{DEFINITIONS}/{taken}", {}), 405)
+
+    def test_assigned_roles_stay(self):
+        id = put_role(self.server, "Held")
+        made = assign(self.server, guid(), id)
+        self.expect(self.server.request("DELETE", f"{DEFINITIONS}/{id}"), 409, "RoleDefinitionHasAssignments")
+        self.expect(self.server.request("DELETE", f"{ASSIGNMENTS}/{made['name']}"), 200)
+        self.expect(self.server.request("DELETE", f"{DEFINITIONS}/{id}"), 200)
+
+
+class Assignments(Case):
+    def test_life(self):
+        principal = guid()
+        spellings = (CRYPTO_USER, "/" + ROLE_ID + CRYPTO_USER, ROLE_ID + CRYPTO_USER.upper(), "/x/y/" + CRYPTO_USER)
+        for i, (scope, path) in enumerate((("/", ""), ("/keys", "/keys"), ("/keys/k-1", "/keys/k-1"), ("/keys/K2", "//keys/K2"))):
+            id = guid()
+            body = assignment(principal.upper(), spellings[i])
+            body["properties"]["principalType"] = "User"
+            made = self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{id.upper()}", body), 201).json
+            self.assertEqual(made, {
+                "id": ("" if scope == "/" else scope) + f"{ASSIGNMENTS}/{id}", "name": id,
+                "type": "Microsoft.Authorization/roleAssignments",
+                "properties": {"principalId": principal, "roleDefinitionId": ROLE_ID + CRYPTO_USER, "scope": scope}})
+            self.assertEqual(self.server.get(f"{path}{ASSIGNMENTS}/{id}").json, made)
+            # the same request again, as clients repeat it
+            self.assertEqual(self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{id}", body), 201).json, made)
+            self.expect(self.server.get(f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
+            self.expect(self.server.request("DELETE", f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
+            # what it says cannot be changed
+            other = assignment(principal, AUDITOR)
+            self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{id}", other), 409, "RoleAssignmentExists")
+            self.expect(self.server.request("PUT", f"/keys/other{ASSIGNMENTS}/{id}", body), 409, "RoleAssignmentExists")
+            # nor said twice
+            self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{guid()}", body), 409, "RoleAssignmentExists")
+            self.assertEqual(self.expect(self.server.request("DELETE", f"{path}{ASSIGNMENTS}/{id}"), 200).json, made)
+            self.expect(self.server.request("DELETE", f"{path}{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
+            self.expect(self.server.get(f"{path}{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
+
+    def test_lists(self):
+        one, two = guid(), guid()
+        root = assign(self.server, one, CRYPTO_USER)["name"]
+        keys = assign(self.server, two, CRYPTO_USER, "/keys")["name"]
+        a = assign(self.server, one, AUDITOR, "/keys/a")["name"]
+        b = assign(self.server, two, AUDITOR, "/keys/b")["name"]
+
+        def at(scope, filter=None):
+            return set(names(self.server.get(scope + ASSIGNMENTS + (f"?$filter={filter}" if filter else ""))))
+        self.assertEqual(at(""), {root, keys, a, b})
+        self.assertEqual(at("//"), {root, keys, a, b})
+        self.assertEqual(at("", "atScope()"), {root})
+        self.assertEqual(at("/keys"), {root, keys, a, b})
+        self.assertEqual(at("/keys", "atScope()"), {root, keys})
+        self.assertEqual(at("/keys/A", "atScope()"), {root, keys, a})
+        self.assertEqual(at("/keys/a"), {root, keys, a})
+        self.assertEqual(at("", f"principalId%20eq%20'{two}'"), {keys, b})
+        self.assertEqual(at("", f"principalId+eq+'{two.upper()}'+and+atScope()"), set())
+        self.assertEqual(at("/keys/b", f"atScope()%20and%20principalId%20eq%20'{two}'"), {keys, b})
+        self.assertEqual(at("", f"assignedTo('{one}')"), {root, a})
+        for text in ("x", "principalId%20eq%20'x'", "principalId%20eq", "atScope(1)", "roleName%20eq%20'x'", "%20and%20atScope()", "atScope()atScope()"):
+            self.expect(self.server.get(f"{ASSIGNMENTS}?$filter={text}"), 400, "BadParameter")
+        self.expect(self.server.get(f"{ASSIGNMENTS}?$skiptoken=x"), 400, "BadParameter")
+        for scope, name in (("", root), ("/keys", keys), ("/keys/a", a), ("/keys/b", b)):
+            self.expect(self.server.request("DELETE", f"{scope}{ASSIGNMENTS}/{name}"), 200)
+        self.assertEqual(at(""), set())
+
+    def test_refused(self):
+        principal = guid()
+        for body in (b"", {}, {"properties": {}}, assignment(principal, ""), assignment("", CRYPTO_USER), assignment("me", CRYPTO_USER),
+                     assignment(principal, "x"), assignment(principal, CRYPTO_USER + "/"), assignment(1, CRYPTO_USER),
+                     assignment(principal, "x" * 600)):
+            self.expect(self.server.request("PUT", f"{ASSIGNMENTS}/{guid()}", body), 400, "BadParameter")
+        body = assignment(principal, CRYPTO_USER)
+        self.expect(self.server.request("PUT", f"{ASSIGNMENTS}/me", body), 400, "BadParameter")
+        self.expect(self.server.request("PUT", f"/keys/a_b{ASSIGNMENTS}/{guid()}", body), 400, "BadParameter")
+        self.expect(self.server.request("PUT", f"/keys/{'k' * 128}{ASSIGNMENTS}/{guid()}", body), 400, "BadParameter")
+        self.expect(self.server.request("PUT", f"/secrets/s{ASSIGNMENTS}/{guid()}", body), 404, "NotFound")
+        self.expect(self.server.request("PUT", f"{ASSIGNMENTS}/{guid()}", assignment(principal, guid())), 404, "RoleDefinitionNotFound")
+        keys_only = guid()
+        self.expect(self.server.request("PUT", f"{DEFINITIONS}/{keys_only}", role("Keys only", assignableScopes=["/keys"])), 201)
+        self.expect(self.server.request("PUT", f"{ASSIGNMENTS}/{guid()}", assignment(principal, keys_only)), 400, "BadParameter")
+        assign(self.server, principal, keys_only, "/keys/k")
+
+    def test_settings(self):
+        shown = {"name": SETTING, "value": "false", "type": "boolean"}
+        self.assertEqual(self.server.get("/settings").json, {"settings": [shown]})
+        self.assertEqual(self.server.get(f"/settings/{SETTING.lower()}").json, shown)
+        changed = self.expect(self.server.request("PATCH", f"/settings/{SETTING}", {"value": "True"}), 200).json
+        self.assertEqual(changed, dict(shown, value="true"))
+        self.assertEqual(self.server.get("/settings").json, {"settings": [changed]})
+        self.expect(self.server.request("PATCH", f"/settings/{SETTING}", {"value": "false"}), 200)
+        for body in (b"", {}, {"value": "yes"}, {"value": ""}, {"value": True}, {"value": "true" * 9}):
+            self.expect(self.server.request("PATCH", f"/settings/{SETTING}", body), 400, "BadParameter")
+        for method in ("GET", "PATCH"):
+            self.expect(self.server.request(method, "/settings/Other", {"value": "true"} if method == "PATCH" else None), 404, "SettingNotFound")
+        self.expect(self.server.request("DELETE", f"/settings/{SETTING}"), 405)
+
+
+class Limits(Case):
+    def test_limits(self):
+        for i in range(50):
+            put_role(self.server, f"Role {i}")
+        last = self.expect(self.server.request("PUT", f"{DEFINITIONS}/{guid()}", role("Too many")), 400, "RoleDefinitionLimitExceeded")
+        self.assertTrue(last.json["error"]["message"])
+        held = self.server.get(DEFINITIONS + "?$filter=roleName eq 'Role 7'".replace(" ", "%20")).json["value"][0]["name"]
+        self.expect(self.server.request("PUT", f"{DEFINITIONS}/{held}", role("Role 7")), 201)
+        for scope, most in (("", 50), ("/keys", 50), ("/keys/a", 10), ("/keys/B", 10)):
+            for _ in range(most):
+                assign(self.server, guid(), CRYPTO_USER, scope)
+            body = assignment(guid(), CRYPTO_USER)
+            self.expect(self.server.request("PUT", f"{scope.lower()}{ASSIGNMENTS}/{guid()}", body), 400, "RoleAssignmentLimitExceeded")
+        for i in range(20):
+            for _ in range(10):
+                assign(self.server, guid(), AUDITOR, f"/keys/more{i}")
+        before = everything(self.server)
+        self.assertEqual(len(before["assignments"]), 320)
+        page = self.server.get(ASSIGNMENTS + "?$filter=atScopeAndBelow()").json
+        self.assertEqual(len(page["value"]), 250)
+        self.assertIn("&$filter=atScopeAndBelow()", page["nextLink"])
+        # all of it is still there after a new start
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        self.assertEqual(everything(self.server), before)
+        self.assertEqual(len({item["name"] for item in before["assignments"]}), 320)
+
+
+class Carried(unittest.TestCase):
+    def start(self, server=None):
+        server = (server or Server()).start()
+
+        def end():
+            self.assertEqual(server.stop(), 0, server.log()[-2000:])
+            self.assertNotIn("Sanitizer", server.log())
+            server.remove()
+        self.addCleanup(end)
+        return server
+
+    def fill(self, server):
+        custom = put_role(server, "Signer", SIGN)
+        for scope, role_id in (("", CRYPTO_USER), ("/keys", custom), ("/keys/k", custom)):
+            assign(server, guid(), role_id, scope)
+        server.request("PATCH", f"/settings/{SETTING}", {"value": "true"})
+        server.create("k", "EC")
+        return everything(server)
+
+    def test_full_backup(self):
+        here = self.start()
+        before = self.fill(here)
+        url = back_up(here)
+        folder = here.data / "backups" / url.rsplit("/", 1)[1]
+        counts = json.loads((folder / "manifest.json").read_text())["counts"]
+        self.assertEqual(counts["roleDefinitions"]["objects"], 1)
+        self.assertEqual(counts["roleAssignments"]["objects"], 3)
+        self.assertEqual(counts["settings"]["objects"], 1)
+        there = self.start(sibling(here))
+        gone = put_role(there, "Gone")
+        assign(there, guid(), gone)
+        back_up(there)
+        self.assertEqual(restore(there, carry(here, there, url))["status"], "Succeeded")
+        self.assertEqual(everything(there), before)
+        # what is in memory is what is stored
+        self.assertEqual(there.stop(), 0)
+        there.start()
+        self.assertEqual(everything(there), before)
+        # and goes on from there
+        put_role(there, "Gone")
+        self.expect_taken(there, before)
+
+    def expect_taken(self, server, before):
+        again = before["assignments"][0]
+        refused = server.request("PUT", f"{ASSIGNMENTS}/{again['name']}", assignment(guid(), CRYPTO_USER))
+        self.assertEqual((refused.status, refused.code), (409, "RoleAssignmentExists"))
+
+    def test_export_and_import(self):
+        here = self.start()
+        before = self.fill(here)
+        data, _ = export(here)
+        there = self.start(sibling(here))
+        there.request("PATCH", f"/settings/{SETTING}", {"value": "false"})
+        self.assertEqual(run_import(there, data)["status"], "Succeeded")
+        after = everything(there)
+        self.assertEqual(after["roles"], before["roles"])
+        self.assertEqual(after["assignments"], before["assignments"])
+        self.assertEqual(after["settings"]["settings"][0]["value"], "false")  # a vault's own
+        job = run_import(there, data)
+        self.assertEqual(job["status"], "Failed")
+
+
+if __name__ == "__main__":
+    unittest.main()
