@@ -81,25 +81,25 @@ static void reduction(void)
     kc_mont_redc(&mont, operand, wide);
 }
 
-static void window(void)
+KC_IFMA static void quad_window(void)
+{
+    struct kc_pick pick;
+    for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
+        kc_quad_pick(&pick, work->picked, work->table, turn, _mm512_set1_epi64(9));
+        kc_quad_sqr(&work->reduction.quad, turn < 4 ? operand : work->spare, operand, &pick);
+    }
+    kc_quad_mul(&work->reduction.quad, operand, work->spare, work->picked);
+}
+
+static void fold_window(void)
 {
     struct kc_scan scan = {.out = work->picked};
-    const size_t stride = KC_TILE * (size_t)mont.blocks;
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * stride;
+        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * KC_TILE * (size_t)mont.blocks;
         memset(scan.pick, (int)(1u << turn), sizeof scan.pick);
-        if (mont.blocks == 2) {
-            kc_quad_sqr(&work->reduction.quad, turn < 4 ? operand : work->spare, operand, &scan);
-        } else {
-            kc_fold_sqr(&work->reduction.fold, &mont, turn < 4 ? operand : work->spare, operand,
-                        &scan);
-        }
+        kc_fold_sqr(&work->reduction.fold, &mont, turn < 4 ? operand : work->spare, operand, &scan);
     }
-    if (mont.blocks == 2) {
-        kc_quad_mul(&work->reduction.quad, operand, work->spare, work->picked);
-    } else {
-        kc_fold_mul(&work->reduction.fold, &mont, operand, work->spare, work->picked);
-    }
+    kc_fold_mul(&work->reduction.fold, &mont, operand, work->spare, work->picked);
 }
 
 static void row(const char *name, void (*kernel)(void), double multiply_adds, double ratio)
@@ -156,7 +156,7 @@ int main(void)
                 row("fold sqr", fold_squaring, sqr, ratio);
                 row("fold mul", fold_product, mul, ratio);
             }
-            row("window", window, 5 * sqr + mul, ratio);
+            row("window", sizes[i] == 2 ? quad_window : fold_window, 5 * sqr + mul, ratio);
         }
     }
     free(work);

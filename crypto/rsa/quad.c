@@ -51,7 +51,7 @@ KC_IFMA_INLINE void cross_blocks(struct kc_quad *quad, __m512i *y, const __m512i
 
 #define NEXT_FOLD(j)          .factor = SUM, .y = next, .p = BLOCK(quad->x, 1), .s = BLOCK(quad->c0, j)
 #define NEXT_FOLD_QUOTIENT(j) .factor = SUM, .y = next, .p = quad->q, .s = BLOCK(quad->c2, j)
-#define SCAN(from)            .scan = scan, .d = (from)
+#define PICK(digit)           .pick = pick, .d = (digit), .found = &found
 
 /** Columns of x0 x1 + x2 q. */
 KC_IFMA_INLINE void cross_quotient(struct kc_quad *quad, const __m512i *q)
@@ -68,12 +68,12 @@ enum parts { OF_SQUARE, OF_PRODUCT };
 /** The result from block 3 on. c: columns of block 3, complete but for the quotient. g: what is
  *  there of block 4. y: x1 + c0[1]. */
 KC_IFMA_INLINE void reduce(struct kc_quad *quad, __m512i *r, __m512i *c, __m512i *g, __m512i *y,
-                           const enum parts parts, const struct kc_scan *scan)
+                           const enum parts parts, const struct kc_pick *pick)
 {
-    __m512i q[SIDE], next[SIDE];
+    __m512i q[SIDE], next[SIDE], found;
     struct block block;
     reduce_beside(c, q, quad, quad->q, g, LEFT_SUM(quad->x, BLOCK(quad->c1, 1)), y,
-                  BESIDE(SCAN(SIDE)));
+                  BESIDE(PICK(1)));
     cross_quotient(quad, q);
 #define PREPARE(i) prepare_digit(i, BESIDE(NEXT_FOLD_QUOTIENT(1)));
     EACH(PREPARE)
@@ -89,7 +89,7 @@ KC_IFMA_INLINE void reduce(struct kc_quad *quad, __m512i *r, __m512i *c, __m512i
         add5(g, quad->middle + SIDE);
     }
     copy5(y, next);
-    FOLD(g, 2, y, .block = &block, .carry = g, SCAN(2 * SIDE), NEXT_FOLD_QUOTIENT(2));
+    FOLD(g, 2, y, .block = &block, .carry = g, PICK(2), NEXT_FOLD_QUOTIENT(2));
     copy5(y, next);
     FOLD_QUOTIENT(g, 2, y, NEXT_FOLD(3));
     finish(g, &block, BLOCK(r, 1));
@@ -97,7 +97,7 @@ KC_IFMA_INLINE void reduce(struct kc_quad *quad, __m512i *r, __m512i *c, __m512i
     add5(g, quad->high);
     sub5(g, BLOCK(quad->twins, 3));
     copy5(y, next);
-    FOLD(g, 3, y, .block = &block, .carry = g, SCAN(3 * SIDE), NEXT_FOLD_QUOTIENT(3));
+    FOLD(g, 3, y, .block = &block, .carry = g, PICK(3), NEXT_FOLD_QUOTIENT(3));
     copy5(y, next);
     FOLD_QUOTIENT(g, 3, y, .block = NULL);
     finish(g, &block, BLOCK(r, 2));
@@ -112,9 +112,9 @@ KC_IFMA_INLINE void reduce(struct kc_quad *quad, __m512i *r, __m512i *c, __m512i
 }
 
 KC_IFMA_INLINE void quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
-                             const struct kc_scan *scan)
+                             const struct kc_pick *pick)
 {
-    __m512i c[2 * SIDE], g[2 * SIDE], y[SIDE], next[SIDE];
+    __m512i c[2 * SIDE], g[2 * SIDE], y[SIDE], next[SIDE], found;
     struct block block;
     /* lower half squared */
     zero5(c);
@@ -165,7 +165,7 @@ KC_IFMA_INLINE void quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
     tile(c, LEFT_SUM(BLOCK(a, 1), BLOCK(a, 3)), y,
          BESIDE(.block = &block, .carry = c, NEXT_FOLD(0)));
     copy5(y, next);
-    FOLD(c, 0, y, .minus = quad->cross01, SCAN(0), .factor = PLAIN, .y = next, .p = quad->c2);
+    FOLD(c, 0, y, .minus = quad->cross01, PICK(0), .factor = PLAIN, .y = next, .p = quad->c2);
     copy5(y, next);
     tile(c, LEFT(BLOCK(quad->x, 2)), y,
          BESIDE(.factor = SUM, .y = next, .p = BLOCK(a, 1), .s = BLOCK(a, 3)));
@@ -176,7 +176,7 @@ KC_IFMA_INLINE void quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
     copy5(y, next);
     square(g, y, BESIDE(NEXT_FOLD(1)));
     copy5(y, next);
-    reduce(quad, r, c, g, y, OF_SQUARE, scan);
+    reduce(quad, r, c, g, y, OF_SQUARE, pick);
 }
 
 KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b)
@@ -276,18 +276,18 @@ KC_IFMA static void sqr_alone(struct kc_quad *quad, __m512i *r, const __m512i *a
     quad_sqr(quad, r, a, NULL);
 }
 
-KC_IFMA static void sqr_scan(struct kc_quad *quad, __m512i *r, const __m512i *a,
-                             const struct kc_scan *scan)
+KC_IFMA static void sqr_pick(struct kc_quad *quad, __m512i *r, const __m512i *a,
+                             const struct kc_pick *pick)
 {
-    const struct kc_scan local = *scan; /* or the masks would be read again after each store */
+    const struct kc_pick local = *pick; /* or the masks would be read again after each store */
     quad_sqr(quad, r, a, &local);
 }
 
 KC_IFMA void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
-                         const struct kc_scan *scan)
+                         const struct kc_pick *pick)
 {
-    if (scan) {
-        sqr_scan(quad, r, a, scan);
+    if (pick) {
+        sqr_pick(quad, r, a, pick);
     } else {
         sqr_alone(quad, r, a);
     }
@@ -296,6 +296,18 @@ KC_IFMA void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
 KC_IFMA void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b)
 {
     quad_mul(quad, r, a, b);
+}
+
+KC_IFMA void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, unsigned turn,
+                          __m512i index)
+{
+    const __m512i group = _mm512_srli_epi64(index, 3);
+    pick->table = table + (size_t)KC_QUAD_PICKED * turn;
+    pick->out = out + (size_t)KC_QUAD_PICKED * turn;
+    for (unsigned i = 0; i < 3; i++) {
+        pick->bit[i] = _mm512_test_epi64_mask(index, _mm512_set1_epi64(1LL << i));
+        pick->group[i] = _mm512_cmpeq_epi64_mask(group, _mm512_set1_epi64(i + 1));
+    }
 }
 
 /** The bits of digit i of a packed number. */

@@ -44,15 +44,30 @@ struct kc_quad {
     __m512i middle[2 * KC_QUAD_SIDE];  /* columns of a product that are not due yet */
 };
 
+#define KC_QUAD_PICKED 4 /* digits that one squaring looks up */
+
+/** A constant-time lookup in a table of 32 numbers that hides under squarings: five of them look up
+ *  four digits each. Every entry is read; masks say which is taken in each lane. */
+struct kc_pick {
+    const __m512i *table; /* entries of KC_QUAD_DIGITS, from the first digit looked up on */
+    __m512i *out;         /* of the four digits */
+    __mmask8 bit[3];      /* lanes where bit 0, 1, 2 of the index is set */
+    __mmask8 group[3];    /* lanes where the bits above are 1, 2, 3 */
+};
+
 /** Fills the constants for mont->m, primes of two blocks of ten digits with exactly 1024 bits. */
 void kc_quad_prepare(struct kc_quad *quad, const struct kc_mont *mont);
 
-/** r = a^2 / 2^1028 mod m, and the scan besides; scan may be NULL. r may be a; scan->out is
+/** r = a^2 / 2^1028 mod m, and a lookup besides; pick may be NULL. r may be a; pick->out is
  *  neither. */
-void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a, const struct kc_scan *scan);
+void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a, const struct kc_pick *pick);
 
 /** r = a * b / 2^1028 mod m. r may be a or b. */
 void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b);
+
+/** What the squaring `turn`, 0 to 4, before a product looks up: index in each lane, below 32. */
+void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, unsigned turn,
+                  __m512i index);
 
 /** Twenty digits of 52 bits, a number below 2^1028, as blocks. r is not a. */
 void kc_quad_pack(__m512i *r, const __m512i *a);

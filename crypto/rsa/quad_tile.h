@@ -5,7 +5,7 @@
  * tile and a half, which is less than the carries and sums between tiles take in a row; whatever
  * is not a multiply-add therefore goes along in the rows of a tile that does not depend on it: the
  * carries of the block that was finished before it, the right factor of the tile that comes after
- * it, the scan of the table. The order of the source is what counts, so gcc may not change it
+ * it, the lookup in the table. The order of the source is what counts, so gcc may not change it
  * (crypto/CMakeLists.txt). */
 
 #include "crypto/rsa/quad.h"
@@ -31,8 +31,9 @@ struct beside {
     const __m512i *p, *s, *p2, *s2;
     struct block *block;        /* put out; */
     __m512i *carry;             /* its last carry goes here */
-    const struct kc_scan *scan; /* SIDE digits from d on */
+    const struct kc_pick *pick; /* digit d of it, eight entries a row */
     unsigned d;
+    __m512i *found; /* so far */
 };
 
 #define BESIDE(...) (&(struct beside){__VA_ARGS__})
@@ -149,6 +150,38 @@ KC_IFMA_INLINE void prepare_digit(unsigned i, const struct beside *b)
     b->y[i] = digit;
 }
 
+/** Digit d of entries 8i to 8i + 7: the one whose lower three bits are right. */
+KC_IFMA_INLINE __m512i pick_of_eight(unsigned i, const struct kc_pick *pick, unsigned d)
+{
+    const __m512i *entry = pick->table + (size_t)8 * i * KC_QUAD_DIGITS + d;
+    __m512i two[4];
+#define TWO(n)                                                                                     \
+    two[n] = _mm512_mask_load_epi64(_mm512_load_si512(entry + 2 * (n) * (size_t)KC_QUAD_DIGITS),   \
+                                    pick->bit[0], entry + (2 * (n) + 1) * (size_t)KC_QUAD_DIGITS);
+    TWO(0)
+    TWO(1)
+    two[0] = _mm512_mask_mov_epi64(two[0], pick->bit[1], two[1]);
+    TWO(2)
+    TWO(3)
+#undef TWO
+    two[2] = _mm512_mask_mov_epi64(two[2], pick->bit[1], two[3]);
+    return _mm512_mask_mov_epi64(two[0], pick->bit[2], two[2]);
+}
+
+/** Row i of the lookup of digit d: the fourth row finds it. */
+KC_IFMA_INLINE void pick_digit(unsigned i, const struct beside *b)
+{
+    if (i >= 4) {
+        return;
+    }
+    __m512i digit = pick_of_eight(i, b->pick, b->d);
+    *b->found =
+        i == 0 ? digit : _mm512_mask_mov_epi64(*b->found, b->pick->group[i > 0 ? i - 1 : 0], digit);
+    if (i == 3) {
+        kc_store_late(b->pick->out + b->d, *b->found);
+    }
+}
+
 /** The part of row i that is not the tile's own. */
 KC_IFMA_INLINE void go_along(unsigned i, const struct beside *b)
 {
@@ -156,8 +189,8 @@ KC_IFMA_INLINE void go_along(unsigned i, const struct beside *b)
         put_digit(i, b->block, b->carry);
     }
     prepare_digit(i, b);
-    if (b->scan) {
-        kc_scan_digit(b->scan, b->d + i, KC_QUAD_DIGITS);
+    if (b->pick) {
+        pick_digit(i, b);
     }
 }
 

@@ -59,14 +59,36 @@ KC_IFMA_INLINE void multiply(struct kc_rsa_private_work *w, const struct kc_mont
     }
 }
 
-/** r = a^2, with the scan unless it is NULL. */
+/** r = a^2 */
 KC_IFMA_INLINE void square(struct kc_rsa_private_work *w, const struct kc_mont *mont, __m512i *r,
-                           const __m512i *a, const struct kc_scan *scan)
+                           const __m512i *a)
 {
     if (mont->blocks == 2) {
-        kc_quad_sqr(&w->reduction.quad, r, a, scan);
+        kc_quad_sqr(&w->reduction.quad, r, a, NULL);
     } else {
-        kc_fold_sqr(&w->reduction.fold, mont, r, a, scan);
+        kc_fold_sqr(&w->reduction.fold, mont, r, a, NULL);
+    }
+}
+
+/** w->spare = w->power^32, and table[index] in each lane to w->picked besides. */
+KC_IFMA_INLINE void square_window(struct kc_rsa_private_work *w, const struct kc_mont *mont,
+                                  __m512i index)
+{
+    const unsigned digits = KC_TILE * mont->blocks;
+    struct kc_scan scan = {.out = w->picked};
+    struct kc_pick pick;
+    for (unsigned d = 0; mont->blocks > 2 && d < digits; d++) {
+        w->picked[d] = _mm512_setzero_si512();
+    }
+    for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
+        __m512i *r = turn + 1 < KC_RSA_WINDOW ? w->power : w->spare;
+        if (mont->blocks == 2) {
+            kc_quad_pick(&pick, w->picked, w->table, turn, index);
+            kc_quad_sqr(&w->reduction.quad, r, w->power, &pick);
+        } else {
+            scan_prepare(&scan, w->table, digits, turn, index);
+            kc_fold_sqr(&w->reduction.fold, mont, r, w->power, &scan);
+        }
     }
 }
 
@@ -133,7 +155,7 @@ KC_IFMA_INLINE void fill_table(struct kc_rsa_private_work *w, const struct kc_mo
     }
     for (unsigned i = 2; i < KC_RSA_ENTRIES; i += 2) {
         __m512i *entry = table + i * stride;
-        square(w, mont, entry, table + i / 2 * stride, NULL);
+        square(w, mont, entry, table + i / 2 * stride);
         multiply(w, mont, entry + stride, entry, table + stride);
     }
 }
@@ -154,15 +176,7 @@ KC_IFMA void kc_rsa_private_half(struct kc_rsa_private_work *w, struct kc_rsa_ha
     lookup(w->power, w->table, digits, exponent_bits(half->exponent, pos, first));
     while (pos > 0) {
         pos -= KC_RSA_WINDOW;
-        __m512i index = exponent_bits(half->exponent, pos, KC_RSA_WINDOW);
-        struct kc_scan scan = {.out = w->picked};
-        for (unsigned d = 0; d < digits; d++) {
-            w->picked[d] = _mm512_setzero_si512();
-        }
-        for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-            scan_prepare(&scan, w->table, digits, turn, index);
-            square(w, &mont, turn + 1 < KC_RSA_WINDOW ? w->power : w->spare, w->power, &scan);
-        }
+        square_window(w, &mont, exponent_bits(half->exponent, pos, KC_RSA_WINDOW));
         multiply(w, &mont, w->power, w->spare, w->picked);
     }
     leave(w, half, &mont);
