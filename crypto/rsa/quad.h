@@ -65,9 +65,9 @@ void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a, const struc
 /** r = a * b / 2^1028 mod m. r may be a or b. */
 void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b);
 
-/** What the squaring `turn`, 0 to 4, before a product looks up: index in each lane, below 32. */
+/** What the squaring `turn`, 0 to 4, before a product looks up; *index is below 32 in each lane. */
 void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, unsigned turn,
-                  __m512i index);
+                  const __m512i *index);
 
 /** Twenty digits of 52 bits, a number below 2^1028, as blocks. r is not a. */
 void kc_quad_pack(__m512i *r, const __m512i *a);

@@ -83,7 +83,7 @@ KC_IFMA_INLINE void square_window(struct kc_rsa_private_work *w, const struct kc
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
         __m512i *r = turn + 1 < KC_RSA_WINDOW ? w->power : w->spare;
         if (mont->blocks == 2) {
-            kc_quad_pick(&pick, w->picked, w->table, turn, index);
+            kc_quad_pick(&pick, w->picked, w->table, turn, &index);
             kc_quad_sqr(&w->reduction.quad, r, w->power, &pick);
         } else {
             scan_prepare(&scan, w->table, digits, turn, index);
