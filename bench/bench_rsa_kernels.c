@@ -85,9 +85,10 @@ KC_IFMA static void quad_window(void)
 {
     const __m512i index = _mm512_set1_epi64(9);
     struct kc_pick pick;
+    kc_quad_pick(&pick, work->picked, work->table, &index);
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-        kc_quad_pick(&pick, work->picked, work->table, turn, &index);
         kc_quad_sqr(&work->reduction.quad, turn < 4 ? operand : work->spare, operand, &pick);
+        kc_quad_pick_next(&pick);
     }
     kc_quad_mul(&work->reduction.quad, operand, work->spare, work->picked);
 }

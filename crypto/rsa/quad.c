@@ -298,12 +298,12 @@ KC_IFMA void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, con
     quad_mul(quad, r, a, b);
 }
 
-KC_IFMA void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, unsigned turn,
+KC_IFMA void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table,
                           const __m512i *index)
 {
     const __m512i group = _mm512_srli_epi64(*index, 3);
-    pick->table = table + (size_t)KC_QUAD_PICKED * turn;
-    pick->out = out + (size_t)KC_QUAD_PICKED * turn;
+    pick->table = table;
+    pick->out = out;
     for (unsigned i = 0; i < 3; i++) {
         pick->bit[i] = _mm512_test_epi64_mask(*index, _mm512_set1_epi64(1LL << i));
         pick->group[i] = _mm512_cmpeq_epi64_mask(group, _mm512_set1_epi64(i + 1));

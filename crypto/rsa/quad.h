@@ -65,9 +65,15 @@ void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a, const struc
 /** r = a * b / 2^1028 mod m. r may be a or b. */
 void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b);
 
-/** What the squaring `turn`, 0 to 4, before a product looks up; *index is below 32 in each lane. */
-void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, unsigned turn,
-                  const __m512i *index);
+/** Prepares the lookup of table[*index] in each lane, index below 32, for the first of five
+ *  squarings; kc_quad_pick_next goes on to the next one's digits. */
+void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table, const __m512i *index);
+
+static inline void kc_quad_pick_next(struct kc_pick *pick)
+{
+    pick->table += KC_QUAD_PICKED;
+    pick->out += KC_QUAD_PICKED;
+}
 
 /** Twenty digits of 52 bits, a number below 2^1028, as blocks. r is not a. */
 void kc_quad_pack(__m512i *r, const __m512i *a);

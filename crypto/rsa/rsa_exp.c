@@ -77,14 +77,18 @@ KC_IFMA_INLINE void square_window(struct kc_rsa_private_work *w, const struct kc
     const unsigned digits = KC_TILE * mont->blocks;
     struct kc_scan scan = {.out = w->picked};
     struct kc_pick pick;
-    for (unsigned d = 0; mont->blocks > 2 && d < digits; d++) {
-        w->picked[d] = _mm512_setzero_si512();
+    if (mont->blocks == 2) {
+        kc_quad_pick(&pick, w->picked, w->table, &index);
+    } else {
+        for (unsigned d = 0; d < digits; d++) {
+            w->picked[d] = _mm512_setzero_si512();
+        }
     }
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
         __m512i *r = turn + 1 < KC_RSA_WINDOW ? w->power : w->spare;
         if (mont->blocks == 2) {
-            kc_quad_pick(&pick, w->picked, w->table, turn, &index);
             kc_quad_sqr(&w->reduction.quad, r, w->power, &pick);
+            kc_quad_pick_next(&pick);
         } else {
             scan_prepare(&scan, w->table, digits, turn, index);
             kc_fold_sqr(&w->reduction.fold, mont, r, w->power, &scan);
