@@ -1,6 +1,8 @@
 /* The pool alone over PKCS#11 members: no network, no HTTP, one port, N operations kept in flight.
  * Usage: bench_pool KEYWARD PIN-FILE STATE-DIR OP SECONDS IN-FLIGHT hedge|plain HOSTS
- * NAME=MODULE... (NAME: the member's name and its token's label.) Prints one JSON line for each
+ * NAME=MODULE... (NAME: the member's name and its token's label.) IN-FLIGHT may be N@RATE: RATE
+ * operations a second, evenly, and as long as N are out the next ones wait; their latency counts
+ * from when they were due. Prints one JSON line for each
  * second, and one with "total" for all of them: rate, latencies, errors, hedges, operations of each
  * member. */
 #include <poll.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/cpu_time.h"
 #include "crypto/base/clock.h"
 #include "pool/pool.h"
 
@@ -19,6 +22,7 @@ struct call {
     struct pool_op op;
     uint8_t out[512];
     int64_t began_ns;
+    struct call *next; /* of those that are free, with a rate */
 };
 
 static struct pool_port *port;
@@ -28,6 +32,8 @@ static size_t sample_count, window_start;
 static uint64_t errors;
 static unsigned out_now;
 static bool stopping;
+static double rate;
+static struct call *idle;
 static uint8_t in[32] = "thirty-two bytes: digest or key.";
 
 static const struct {
@@ -43,10 +49,10 @@ static const struct {
     {"a256kw-wrap", KW_KTY_OCT, 256, KW_CURVE_NONE, KW_KIND_WRAP, KW_ALG_A256KW},
 };
 
-static void submit(struct call *call)
+static void submit(struct call *call, int64_t due_ns)
 {
-    call->began_ns = kw_now_ns();
-    call->op.deadline_ns = call->began_ns + KW_S(30);
+    call->began_ns = due_ns;
+    call->op.deadline_ns = kw_now_ns() + KW_S(30);
     if (pool_submit(port, &call->op) == KW_OK) {
         out_now++;
     } else {
@@ -63,8 +69,11 @@ static void on_done(struct pool_op *op)
     if (sample_count < SAMPLES_MAX) {
         samples[sample_count++] = (uint32_t)(took / 16);
     }
-    if (!stopping) {
-        submit(call);
+    if (rate > 0) {
+        call->next = idle;
+        idle = call;
+    } else if (!stopping) {
+        submit(call, kw_now_ns());
     }
 }
 
@@ -78,6 +87,18 @@ static double at(size_t from, double q)
 {
     size_t n = sample_count - from;
     return n == 0 ? 0 : samples[from + (size_t)((double)(n - 1) * q)] * 16e-3;
+}
+
+/* Processor time and voluntary switches of an operation: gateway with this driver, and hosts. */
+static void report_cost(const struct cpu_time *from, const struct cpu_time *to, size_t count)
+{
+    double n = count > 0 ? (double)count : 1;
+    printf("{\"cost\": true, \"cpu_us\": %.2f, \"gateway_us\": %.2f, \"hosts_us\": %.2f, "
+           "\"switches\": %.2f}\n",
+           (double)(to->self_ns - from->self_ns + to->children_ns - from->children_ns) / 1e3 / n,
+           (double)(to->self_ns - from->self_ns) / 1e3 / n,
+           (double)(to->children_ns - from->children_ns) / 1e3 / n,
+           (double)(to->switches - from->switches) / n);
 }
 
 static void report(struct pool *pool, const char *what, size_t from, double seconds)
@@ -117,15 +138,32 @@ static bool all_serve(struct pool *pool, size_t count)
 
 static void drive(struct pool *pool, double seconds, unsigned in_flight)
 {
+    struct cpu_time before, after;
+    cpu_time_read(&before);
     int64_t began = kw_now_ns(), next = began + KW_S(1);
+    int64_t due = began;
     for (unsigned i = 0; i < in_flight; i++) {
-        submit(&calls[i]);
+        if (rate > 0) {
+            calls[i].next = idle;
+            idle = &calls[i];
+        } else {
+            submit(&calls[i], kw_now_ns());
+        }
     }
-    while (out_now > 0) {
+    while (out_now > 0 || !stopping) {
         struct pollfd wait = {.fd = pool_port_fd(port), .events = POLLIN};
         pool_port_run(port);
-        poll(&wait, 1, 100);
+        int64_t left = rate > 0 && idle != NULL ? due - kw_now_ns() : KW_MS(100);
+        left = left < 0 ? 0 : left < KW_MS(100) ? left : KW_MS(100);
+        struct timespec patience = {.tv_nsec = (long)left};
+        ppoll(&wait, 1, &patience, NULL);
         int64_t now = kw_now_ns();
+        while (rate > 0 && !stopping && idle != NULL && due <= now) {
+            struct call *call = idle;
+            idle = call->next;
+            submit(call, due);
+            due += (int64_t)(1e9 / rate);
+        }
         stopping = (double)(now - began) >= seconds * 1e9;
         if (now >= next && !stopping) {
             report(pool, "second", window_start, 1);
@@ -133,7 +171,10 @@ static void drive(struct pool *pool, double seconds, unsigned in_flight)
             next += KW_S(1);
         }
     }
-    report(pool, "total", 0, (double)(kw_now_ns() - began) / 1e9);
+    int64_t ended = kw_now_ns();
+    cpu_time_read(&after);
+    report_cost(&before, &after, sample_count);
+    report(pool, "total", 0, (double)(ended - began) / 1e9);
 }
 
 static bool make_key(struct pool *pool, struct pool_key **out, size_t op)
@@ -194,6 +235,8 @@ int main(int argc, char **argv)
         return 2;
     }
     unsigned in_flight = (unsigned)atoi(argv[6]);
+    const char *at = strchr(argv[6], '@');
+    rate = at != NULL ? atof(at + 1) : 0;
     while (op < 3 && strcmp(ops[op].name, argv[4]) != 0) {
         op++;
     }

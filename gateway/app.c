@@ -195,6 +195,7 @@ kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len)
         }
         app->loops_started++;
     }
+    gw_app_load_roles(app);
     gw_app_changes_begin(app);
     gw_recovery_begin(app);
     kw_status status = gw_backup_schedule_start(&app->backup_schedule, app);

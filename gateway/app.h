@@ -80,6 +80,9 @@ KW_MUST_CHECK kw_status gw_app_create(struct gw_app **out, struct gw_config *con
                                       size_t error_len);
 /** Starts the loops: requests are served from here on. */
 KW_MUST_CHECK kw_status gw_app_start(struct gw_app *app, char *error, size_t error_len);
+/** Reads the roles of all vaults that are known: what cannot be read is logged, and asked for again
+ *  by the requests that need it. Once the loops run; waits for the store. Main thread. */
+void gw_app_load_roles(struct gw_app *app);
 /** Takes signals until SIGTERM or SIGINT, then drains. Main thread. */
 void gw_app_run(struct gw_app *app);
 /** The configuration file, certificates and tokens again. What may change while requests are served

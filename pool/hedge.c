@@ -8,6 +8,7 @@
 
 #define HEDGE_SHARE    0.02  /* of the operations */
 #define HEDGE_BURST    32.0  /* tokens the bucket holds */
+#define HEDGE_KEPT     16.0  /* of these for operations that wait twice the percentile */
 #define SAMPLES_MIN    100u  /* answers of a shape before its percentile means something */
 #define SAMPLES_HALVE  2048u /* then the counts are halved: what was long ago fades */
 #define DELAY_FLOOR_NS 100000
@@ -192,6 +193,14 @@ static bool duplicate(struct pool_op *op, int64_t delay_ns)
     return true;
 }
 
+/* One in twenty is later than the percentile, which is more than the budget, and most of those are
+ * nearly there. They must not use up what an operation needs that really hangs. */
+static bool affords(const struct pool_port *port, const struct pool_op *op, int64_t delay_ns)
+{
+    bool hangs = port->now_ns - op->sent_ns >= 2 * delay_ns;
+    return port->hedge_tokens >= (hangs ? 1 : 1 + HEDGE_KEPT);
+}
+
 void pool_hedge_run(struct pool_port *port)
 {
     if (port->now_ns < port->hedge_ns) {
@@ -203,7 +212,8 @@ void pool_hedge_run(struct pool_port *port)
         struct pool_op *op;
         while ((op = shape->first) != NULL && op->hedge_due_ns <= port->now_ns) {
             take_out(shape, op);
-            bool sent = port->hedge_tokens >= 1 && !port->closing && duplicate(op, shape->delay_ns);
+            bool sent = affords(port, op, shape->delay_ns) && !port->closing &&
+                        duplicate(op, shape->delay_ns);
             if (!sent && !port->closing && op->state == POOL_OP_SERVING) {
                 append(shape, op, port->now_ns + shape->delay_ns); /* asked again later */
             }

@@ -21,7 +21,7 @@ class Anchors:
         if key not in self.known:
             rates = [float(self._run([self.build / "bench" / "bench_pkcs11", softhsm.module,
                                       softhsm.labels[0], softhsm.pin, op, str(self.seconds),
-                                      str(threads)], softhsm.environment()))
+                                      str(threads)], softhsm.environment()).split()[0])
                      for threads in (1, 2, 4)]
             self.known[key] = max(rates)
         return self.known[key]

@@ -35,7 +35,7 @@ class Tokens:
     # --- keyward's pool
 
     def pool(self, op, seconds, in_flight, members=1, hedge=False, hosts=1, faulty=False, each=None):
-        """The total of a run. `each(n)` is called with every second's row and its number."""
+        """The total and the cost of a run. `each(n)` is called with every second's row and its number."""
         labels = self.hsm.labels[:members]
         environment = dict(self.hsm.environment(), KEYWARD_FAULTS=str(self.faults))
         command = [self.build / "bench" / "bench_pool", self.build / "keyward", self.hsm.pin_file,
@@ -51,7 +51,7 @@ class Tokens:
                 each(len(rows), row)
         if run.wait(60) != 0 or not rows or "total" not in rows[-1]:
             raise SystemExit(f"bench: bench_pool failed: {rows[-1:]}")
-        return rows[-1]
+        return {**rows[-2], **rows[-1]}
 
     def module(self, label, faulty):
         if not faulty:
@@ -70,11 +70,12 @@ class Tokens:
     # --- the token without keyward
 
     def direct(self, op, seconds, threads, module=None, environment=None):
+        """Operations a second, processor time of one in us, and the median of its time; None when the module cannot."""
         done = subprocess.run([str(c) for c in (
             self.build / "bench" / "bench_pkcs11", module or self.hsm.module, self.hsm.labels[0],
             self.hsm.pin, op, seconds, threads)], capture_output=True, text=True,
             env=environment or self.hsm.environment(), timeout=seconds + 60)
-        return float(done.stdout) if done.returncode == 0 else None
+        return tuple(float(word) for word in done.stdout.split()) if done.returncode == 0 else None
 
     def p11kit(self, op, seconds, threads):
         """The same calls through p11-kit's server and client; None where p11-kit cannot."""

@@ -26,17 +26,6 @@ KC_EC __mmask8 kc_ec_recode(const struct kc_ec_curve *curve, __m512i *recoded, c
     return even;
 }
 
-/* Bits [at, at + count) of a number. */
-KC_EC_INLINE __m512i bits_of(const __m512i *k, unsigned nd, unsigned at, unsigned count)
-{
-    const unsigned digit = at / KC_EC_DIGIT, shift = at % KC_EC_DIGIT;
-    __m512i v = _mm512_srl_epi64(k[digit], _mm_cvtsi32_si128((int)shift));
-    if (shift + count > KC_EC_DIGIT && digit + 1 < nd)
-        v = _mm512_or_si512(
-            v, _mm512_sll_epi64(k[digit + 1], _mm_cvtsi32_si128((int)(KC_EC_DIGIT - shift))));
-    return _mm512_and_si512(v, _mm512_set1_epi64((1ll << count) - 1));
-}
-
 /* The way back: ors `bits`, that were at `at`, into a number. */
 KC_EC_INLINE void put_back(__m512i *k, __m512i bits, unsigned nd, unsigned at, unsigned count)
 {
@@ -75,7 +64,7 @@ KC_EC_INLINE void entry(const struct kc_ec_curve *curve, __m512i *x, __m512i *y,
 {
     const unsigned entries = 1u << (w - 1);
     const uint64_t *window = curve->table + (size_t)i * 2 * nd * entries;
-    __m512i bits = bits_of(k, nd, i * w, w);
+    __m512i bits = kc_ec_bits(k, nd, i * w, w);
     put_back(used, bits, nd, i * w, w);
     /* upper half: 2 (b - 2^(w-1)) + 1; lower half: the negative of the mirror image */
     const __mmask8 negative = _mm512_testn_epi64_mask(bits, _mm512_set1_epi64(entries));

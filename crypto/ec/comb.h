@@ -32,4 +32,15 @@ void kc_ec_comb_build(const struct kc_ec_curve *curve);
 __mmask8 kc_ec_recode(const struct kc_ec_curve *curve, __m512i *recoded, const __m512i *k,
                       unsigned top_bit);
 
+/** Bits [at, at + count) of a number of `nd` digits. */
+KC_EC_INLINE __m512i kc_ec_bits(const __m512i *k, unsigned nd, unsigned at, unsigned count)
+{
+    const unsigned digit = at / KC_EC_DIGIT, shift = at % KC_EC_DIGIT;
+    __m512i v = _mm512_srl_epi64(k[digit], _mm_cvtsi32_si128((int)shift));
+    if (shift + count > KC_EC_DIGIT && digit + 1 < nd)
+        v = _mm512_or_si512(
+            v, _mm512_sll_epi64(k[digit + 1], _mm_cvtsi32_si128((int)(KC_EC_DIGIT - shift))));
+    return _mm512_and_si512(v, _mm512_set1_epi64((1ll << count) - 1));
+}
+
 #endif

@@ -1,5 +1,7 @@
 #include "crypto/ec/verify.h"
 
+#include "crypto/ec/table.h"
+
 #if KC_HAVE_EC
 
 /* Idle lanes repeat lane 0. */
@@ -70,6 +72,28 @@ static KC_EC unsigned matches(struct kc_ec_verify_work *work, const struct kc_ec
     return valid;
 }
 
+/* work->left = u1 G + u2 Q; the lanes where that may be believed. */
+static KC_EC unsigned sum(struct kc_ec_verify_work *work, const struct kc_ec_curve *curve,
+                          const struct kc_ec_verify_lane *lanes, unsigned count)
+{
+    const uint64_t *tables[KC_EC_LANES];
+    for (unsigned i = 0; i < KC_EC_LANES; i++)
+        tables[i] = lanes[i < count ? i : 0].table;
+    if (lanes[0].generator && count <= KC_EC_SPLIT_MAX) {
+        kc_ec_table_split(curve, &work->left, work->u1, work->u2, lanes[0].generator, tables,
+                          count);
+        return ~0u;
+    }
+    const unsigned looked_up = curve->comb(curve, &work->left, work->u1);
+    if (tables[0]) {
+        kc_ec_table_add(curve, &work->left, work->u2, tables);
+    } else {
+        kc_ec_times(curve, &work->right, &work->q, work->u2, &work->times);
+        kc_ec_point_add(curve, &work->left, &work->left, &work->right);
+    }
+    return looked_up;
+}
+
 KC_EC unsigned kc_ec_verify_x8(const struct kc_ec_curve *curve,
                                const struct kc_ec_verify_lane *lanes, unsigned count,
                                struct kc_ec_verify_work *work, unsigned *undecided)
@@ -80,10 +104,8 @@ KC_EC unsigned kc_ec_verify_x8(const struct kc_ec_curve *curve,
     unsigned fits = in_range(work->r, n);
     fits &= in_range(work->s, n);
     scalars(work, n);
-    const unsigned looked_up = curve->comb(curve, &work->left, work->u1);
-    kc_ec_times(curve, &work->right, &work->q, work->u2, &work->times);
-    kc_ec_point_add(curve, &work->left, &work->left, &work->right);
-    *undecided = (kc_ec_infinite(curve, &work->left) | ~looked_up) & fits & used;
+    const unsigned believed = sum(work, curve, lanes, count);
+    *undecided = (kc_ec_infinite(curve, &work->left) | ~believed) & fits & used;
     return matches(work, curve) & fits & used & ~*undecided;
 }
 

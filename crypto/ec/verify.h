@@ -14,6 +14,8 @@ struct kc_ec_verify_lane {
     const uint8_t *digest;
     size_t len;
     const uint8_t *sig;
+    /* of the key and of the generator (crypto/ec/table.h), or NULL: for all lanes, or for none */
+    const uint64_t *table, *generator;
 };
 
 struct kc_ec_verify_work {

@@ -78,8 +78,9 @@ unsigned kc_lanes_width(enum kc_shape shape);
  *  once; the pool refines it by what it sees. */
 uint32_t kc_lanes_cost_ns(enum kc_shape shape);
 
-/** True for shapes so cheap that waking a thread costs more: AES, HMAC and public-key RSA. They
- *  run on the caller's thread; everything else belongs on a worker. */
+/** True for shapes so cheap that waking a thread costs more: AES, HMAC, public-key RSA and, in
+ *  lanes, verification with P-256. They run on the caller's thread; everything else belongs on a
+ * worker. */
 bool kc_lanes_cheap(enum kc_shape shape);
 
 /** Working room of one thread; holds half-results and tables, wiped after each batch. Made after

@@ -40,6 +40,9 @@ void kc_scratch_destroy(struct kc_scratch *scratch)
     EVP_MD_CTX_free(scratch->mac);
     kw_secret_free(scratch->rsa);
     kw_secret_free(scratch->kernel);
+    if (scratch->kept) {
+        scratch->free_kept(scratch->kept);
+    }
     free(scratch);
 }
 

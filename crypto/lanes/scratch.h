@@ -32,6 +32,9 @@ struct kc_scratch {
     struct kc_rsa_room *rsa;
     void *kernel; /* for multi-buffer kernels: kernel_len bytes of secret memory, 64-byte aligned */
     size_t kernel_len;
+    void
+        *kept; /* what the EC kernels keep from batch to batch, nothing secret; NULL: nothing yet */
+    void (*free_kept)(void *kept);
 };
 
 /** The key's context, copied into this thread's. Borrowed until the batch ends. NULL on failure. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/auth/principal.h"
 #include "gateway/auth/rate.h"
 
 /* Asked in this order; the first that knows what the request carries decides. */
@@ -84,12 +85,14 @@ kw_status gw_auth_reload_from(struct gw_auth *auth, const char *tokens_file, cha
 
 kw_status gw_auth_add(struct gw_auth *auth, const char *id, struct kw_span token)
 {
-    uint8_t hash[GW_TOKEN_HASH];
-    if (token.len < 16)
+    struct gw_token made = {.full = true};
+    if (token.len < 16 || strlen(id) > GW_TOKEN_ID_MAX)
         return KW_E_INPUT;
-    KW_TRY(gw_token_hash(token, hash));
+    memcpy(made.id, id, strlen(id) + 1);
+    KW_TRY(gw_token_hash(token, made.hash));
+    KW_TRY(gw_principal_of_token(made.principal, id));
     pthread_rwlock_wrlock(&auth->lock);
-    kw_status status = gw_token_set_add(&auth->in_memory, id, hash, 0);
+    kw_status status = gw_token_set_add(&auth->in_memory, &made);
     atomic_fetch_add(&auth->generation, 1);
     pthread_rwlock_unlock(&auth->lock);
     return status;

@@ -94,6 +94,8 @@ static bool look_up(struct gw_auth *auth, struct kw_span token, uint64_t *genera
     const struct gw_token *token_found = in_file ? in_file : in_memory;
     if (token_found) {
         out->source = GW_IDENTITY_TOKEN;
+        out->full = token_found->full;
+        memcpy(out->principal, token_found->principal, sizeof out->principal);
         memcpy(out->subject, token_found->id, sizeof token_found->id);
     }
     *generation = atomic_load(&auth->generation);

@@ -16,6 +16,8 @@ enum gw_auth_verdict gw_auth_peer(struct gw_auth *auth, struct gw_request *req,
     if (!peer->local || peer->uid == OVERFLOW_UID || (peer->uid != 0 && peer->uid != geteuid()))
         return GW_AUTH_NOT_MINE;
     out->source = GW_IDENTITY_PEER;
+    out->full = true; /* whoever is that user reads the data directory anyway */
+    memset(out->principal, 0, sizeof out->principal);
     snprintf(out->subject, sizeof out->subject, "uid:%u", (unsigned)peer->uid);
     return GW_AUTH_ACCEPTED;
 }

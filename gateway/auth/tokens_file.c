@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "gateway/api/json/base64url.h"
 #include "gateway/auth/auth.h"
+#include "gateway/auth/principal.h"
 
 #define TOKENS_MAX 10000
 
@@ -40,13 +42,12 @@ static bool id_ok(const char *id)
     return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") == len;
 }
 
-kw_status gw_token_set_add(struct gw_token_set *set, const char *id,
-                           const uint8_t hash[GW_TOKEN_HASH], int64_t created)
+kw_status gw_token_set_add(struct gw_token_set *set, const struct gw_token *token)
 {
-    if (!id_ok(id))
+    if (!id_ok(token->id))
         return KW_E_INPUT;
     for (size_t i = 0; i < set->count; i++) {
-        if (strcmp(set->tokens[i].id, id) == 0)
+        if (strcmp(set->tokens[i].id, token->id) == 0)
             return KW_E_CONFLICT;
     }
     if (set->count == TOKENS_MAX)
@@ -55,36 +56,38 @@ kw_status gw_token_set_add(struct gw_token_set *set, const char *id,
     if (!tokens)
         return KW_E_NOMEM;
     set->tokens = tokens;
-    struct gw_token *token = &tokens[set->count++];
-    memset(token, 0, sizeof *token);
-    memcpy(token->id, id, strlen(id));
-    memcpy(token->hash, hash, GW_TOKEN_HASH);
-    token->created = created;
+    tokens[set->count++] = *token;
     return KW_OK;
 }
 
-static int hex(char c)
+static bool copy_id(struct gw_token *token, const char *id)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    size_t len = strlen(id);
+    if (len < sizeof token->id)
+        memcpy(token->id, id, len + 1);
+    return len < sizeof token->id;
 }
 
 static bool parse_hash(const char *text, uint8_t out[GW_TOKEN_HASH])
 {
-    if (!text || strlen(text) != (size_t)2 * GW_TOKEN_HASH)
+    return text && strlen(text) == (size_t)2 * GW_TOKEN_HASH &&
+           kw_hex_read(out, GW_TOKEN_HASH, text);
+}
+
+/* What is not understood must not give rights: another word than "full" is no "full". */
+static bool read_rights(struct gw_token *token, const json_t *item, const char *id)
+{
+    const json_t *access = json_object_get(item, "access");
+    const json_t *principal = json_object_get(item, "principal");
+    const char *word = access ? json_string_value(access) : "full";
+    const char *guid = json_string_value(principal);
+    token->full = word && strcmp(word, "full") == 0;
+    if (!word || (!token->full && strcmp(word, "assigned") != 0))
         return false;
-    for (size_t i = 0; i < GW_TOKEN_HASH; i++) {
-        int high = hex(text[2 * i]), low = hex(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    if (!principal)
+        /* a name that is too long is refused as a name */
+        return gw_principal_of_token(token->principal, id) == KW_OK || strlen(id) > GW_TOKEN_ID_MAX;
+    return guid && gw_guid_read(token->principal, kw_span_str(guid));
 }
 
 static kw_status read_entry(struct gw_token_set *set, const json_t *item, size_t index,
@@ -93,15 +96,21 @@ static kw_status read_entry(struct gw_token_set *set, const json_t *item, size_t
     const char *id = json_string_value(json_object_get(item, "id"));
     const char *sha256 = json_string_value(json_object_get(item, "sha256"));
     const json_t *created = json_object_get(item, "created");
-    uint8_t hash[GW_TOKEN_HASH];
-    if (!id || !parse_hash(sha256, hash) || (created && !json_is_integer(created))) {
+    struct gw_token token = {.created = json_integer_value(created)};
+    if (!id || !parse_hash(sha256, token.hash) || (created && !json_is_integer(created))) {
         snprintf(error, error_len,
                  "%s: tokens[%zu] needs \"id\" (text), \"sha256\" (64 hexadecimal digits) and, if "
                  "given, \"created\" (seconds)",
                  file, index);
         return KW_E_INPUT;
     }
-    kw_status status = gw_token_set_add(set, id, hash, json_integer_value(created));
+    if (!read_rights(&token, item, id)) {
+        snprintf(error, error_len,
+                 "%s: tokens[%zu]: \"access\" is \"full\" or \"assigned\", \"principal\" a GUID",
+                 file, index);
+        return KW_E_INPUT;
+    }
+    kw_status status = copy_id(&token, id) ? gw_token_set_add(set, &token) : KW_E_INPUT;
     if (status == KW_E_CONFLICT)
         snprintf(error, error_len, "%s: tokens[%zu]: the id \"%s\" is there twice", file, index,
                  id);
@@ -144,11 +153,13 @@ static json_t *set_to_json(const struct gw_token_set *set)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < set->count; i++) {
-        char text[2 * GW_TOKEN_HASH + 1];
-        for (size_t j = 0; j < GW_TOKEN_HASH; j++)
-            snprintf(text + 2 * j, 3, "%02x", set->tokens[i].hash[j]);
-        json_t *item = json_pack("{s:s,s:s,s:I}", "id", set->tokens[i].id, "sha256", text,
-                                 "created", (json_int_t)set->tokens[i].created);
+        const struct gw_token *token = &set->tokens[i];
+        char text[2 * GW_TOKEN_HASH + 1], principal[GW_GUID_TEXT + 1];
+        kw_hex_write(text, token->hash, GW_TOKEN_HASH);
+        gw_guid_write(principal, token->principal);
+        json_t *item = json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", token->id, "sha256", text,
+                                 "created", (json_int_t)token->created, "principal", principal,
+                                 "access", token->full ? "full" : "assigned");
         if (json_array_append_new(list, item) != 0) {
             json_decref(list);
             return NULL;
@@ -234,16 +245,23 @@ static kw_status load_or_empty(struct gw_token_set *set, const char *file, char 
     return gw_tokens_load(set, file, error, error_len);
 }
 
-static kw_status add_new(struct gw_token_set *set, const char *id, char *token_out, char *error,
-                         size_t error_len)
+static kw_status add_new(struct gw_token_set *set, const char *id, struct gw_token_terms *terms,
+                         char *token_out, char *error, size_t error_len)
 {
-    uint8_t secret[32], hash[GW_TOKEN_HASH];
+    uint8_t secret[32];
+    struct gw_token token = {.created = kw_wall_s(), .full = !terms || !terms->assigned};
+    if (terms && terms->has_principal)
+        memcpy(token.principal, terms->principal, GW_GUID_LEN);
+    else
+        KW_TRY(gw_principal_new(token.principal));
+    if (terms)
+        memcpy(terms->principal, token.principal, GW_GUID_LEN);
     KW_TRY(kw_random(secret, sizeof secret));
     size_t len = gw_b64_encode(token_out, secret, sizeof secret);
     token_out[len] = '\0';
     kw_wipe(secret, sizeof secret);
-    KW_TRY(gw_token_hash(kw_span_of(token_out, len), hash));
-    kw_status status = gw_token_set_add(set, id, hash, kw_wall_s());
+    KW_TRY(gw_token_hash(kw_span_of(token_out, len), token.hash));
+    kw_status status = copy_id(&token, id) ? gw_token_set_add(set, &token) : KW_E_INPUT;
     if (status == KW_E_CONFLICT)
         snprintf(error, error_len, "a token with the id \"%s\" is there already", id);
     else if (status == KW_E_INPUT)
@@ -254,8 +272,8 @@ static kw_status add_new(struct gw_token_set *set, const char *id, char *token_o
     return status;
 }
 
-kw_status gw_tokens_create(const char *file, const char *id, char *token_out, size_t token_len,
-                           char *error, size_t error_len)
+kw_status gw_tokens_create(const char *file, const char *id, struct gw_token_terms *terms,
+                           char *token_out, size_t token_len, char *error, size_t error_len)
 {
     struct gw_token_set set = {0};
     snprintf(error, error_len, "the token cannot be made");
@@ -268,7 +286,7 @@ kw_status gw_tokens_create(const char *file, const char *id, char *token_out, si
     }
     kw_status status = load_or_empty(&set, file, error, error_len);
     if (status == KW_OK)
-        status = add_new(&set, id, token_out, error, error_len);
+        status = add_new(&set, id, terms, token_out, error, error_len);
     if (status == KW_OK)
         status = save(&set, file, error, error_len);
     if (status != KW_OK)
@@ -306,13 +324,13 @@ kw_status gw_tokens_revoke(const char *file, const char *id, char *error, size_t
     return status;
 }
 
-kw_status gw_tokens_list(const char *file, void (*row)(void *ctx, const char *id, int64_t created),
+kw_status gw_tokens_list(const char *file, void (*row)(void *ctx, const struct gw_token *token),
                          void *ctx, char *error, size_t error_len)
 {
     struct gw_token_set set;
     KW_TRY(gw_tokens_load(&set, file, error, error_len));
     for (size_t i = 0; i < set.count; i++)
-        row(ctx, set.tokens[i].id, set.tokens[i].created);
+        row(ctx, &set.tokens[i]);
     gw_token_set_free(&set);
     return KW_OK;
 }

@@ -110,7 +110,8 @@ static const struct cli_command commands[] = {
      "hour. --key NAME restores one key that is not there, with all versions, and nothing else.",
      cli_restore},
     {"token",
-     "keyward token create NAME [-c FILE | --data DIR]\n"
+     "keyward token create NAME [--no-access [--role ROLE [--scope SCOPE] [--vault NAME]]]\n"
+     "                          [--principal GUID] [-c FILE | --data DIR]\n"
      "keyward token revoke NAME [-c FILE | --data DIR]\n"
      "keyward token list [-c FILE | --data DIR]",
      "Keeps the static tokens. create prints the token once; only its hash is kept. A running\n"
@@ -132,6 +133,22 @@ static const struct cli_command commands[] = {
      "only writes it, for a machine without a gateway. check says what a file holds,\n"
      "and with --certs whose shares are in it; exit code 1 when they are fewer than its quorum.",
      cli_domain},
+    {"dr",
+     "keyward dr check --domain FILE [--keys A.key,B.key] [--from PLACE [--sas-file FILE]]\n"
+     "    [--vault NAME] [-c FILE | --data DIR] [--json]\n"
+     "keyward dr rehearse --domain FILE --keys A.key,B.key [--from PLACE [--sas-file FILE]]\n"
+     "    [--vault NAME] [--scratch DIR] [-c FILE | --data DIR] [--json]",
+     "check says whether a recovery would succeed today: the security-domain file and whose "
+     "shares\n"
+     "it holds, whether the keys that are given reach its quorum, the newest backup of each vault\n"
+     "and whether it is whole, what has changed in the store since, the members. It reads only, "
+     "and\n"
+     "works with the gateway up and down, and without any. rehearse recovers into a scratch "
+     "instance\n"
+     "of its own, compares everything with the backup and the live store, uses each key once, and\n"
+     "removes the scratch instance again. Private keys stay in this process. Exit code 0: all is\n"
+     "well (warnings allowed), 1: it is not, 2: asked wrongly.",
+     cli_dr},
     {"version", "keyward version", "Prints the version.", run_version},
 };
 

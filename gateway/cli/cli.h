@@ -19,4 +19,5 @@ int cli_import(const struct cli_command *command, int argc, char **argv);
 int cli_backup(const struct cli_command *command, int argc, char **argv);
 int cli_restore(const struct cli_command *command, int argc, char **argv);
 int cli_token(const struct cli_command *command, int argc, char **argv);
+int cli_dr(const struct cli_command *command, int argc, char **argv);
 int cli_domain(const struct cli_command *command, int argc, char **argv);

@@ -2,7 +2,6 @@
  * and go nowhere: what is sent is a transfer blob. */
 
 #include <jansson.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "gateway/api/json/read.h"
 #include "gateway/cli/cli.h"
 #include "gateway/cli/control.h"
+#include "gateway/cli/operators.h"
 #include "gateway/config/durable.h"
 #include "gateway/config/files.h"
 #include "gateway/domain/exchange_key.h"
@@ -29,39 +29,6 @@ struct domain_options {
 };
 
 /* --- files --- */
-
-/* The next name of a list with commas; false after the last. */
-static bool next_name(const char **list, char *out, size_t len)
-{
-    size_t n = *list ? strcspn(*list, ",") : 0;
-    if (n == 0 || n >= len)
-        return false;
-    memcpy(out, *list, n);
-    out[n] = '\0';
-    *list += n + ((*list)[n] == ',');
-    return true;
-}
-
-static X509 *read_cert(const char *file)
-{
-    BIO *bio = BIO_new_file(file, "r");
-    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    if (bio && !cert && BIO_reset(bio) == 0)
-        cert = d2i_X509_bio(bio, NULL);
-    BIO_free(bio);
-    ERR_clear_error();
-    return cert;
-}
-
-/* One with a passphrase asks for it on the terminal. */
-static EVP_PKEY *read_key(const char *file)
-{
-    BIO *bio = BIO_new_file(file, "r");
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    ERR_clear_error();
-    return key;
-}
 
 static int may_write(const char *out)
 {
@@ -82,13 +49,9 @@ static int write_file(const char *out, const char *text)
 
 static int read_domain_file(struct gw_domain_file *out, const char *name)
 {
-    char error[1024], *text = NULL;
-    size_t len = 0;
-    if (gw_config_read(name, GW_DOMAIN_FILE_MAX, &text, &len, error, sizeof error) != KW_OK)
-        return cli_fail("%s", error);
-    kw_status status = gw_domain_file_read(out, text, len, error, sizeof error);
-    free(text);
-    return status == KW_OK ? CLI_GO_ON : cli_fail("%s: %s", name, error);
+    char error[2048];
+    return cli_read_domain_file(out, name, error, sizeof error) == KW_OK ? CLI_GO_ON
+                                                                         : cli_fail("%s", error);
 }
 
 /* --- the gateway --- */
@@ -122,7 +85,7 @@ static int ask(const struct domain_options *options, const char *method, const c
 
 static int add_cert(json_t *list, const char *file)
 {
-    X509 *cert = read_cert(file);
+    X509 *cert = cli_read_cert(file);
     json_t *jwk = cert ? gw_certificate_jwk(cert) : NULL;
     X509_free(cert);
     if (!jwk)
@@ -142,7 +105,7 @@ static int download(const struct domain_options *options)
     if (code == CLI_GO_ON && (!certs || !end || *end || quorum < 2 || quorum > 10))
         code = cli_usage(NULL, "keyward domain download needs --certs A.pem,B.pem,C.pem (3 to 10) "
                                "and --quorum M (2 to 10)");
-    while (code == CLI_GO_ON && next_name(&certs, file, sizeof file))
+    while (code == CLI_GO_ON && cli_next_name(&certs, file, sizeof file))
         code = add_cert(list, file);
     if (code == CLI_GO_ON) {
         json_t *body = json_pack("{s:O,s:I}", "certificates", list, "required", (json_int_t)quorum);
@@ -165,30 +128,13 @@ static int download(const struct domain_options *options)
 
 /* --- recovery --- */
 
-static X509 *cert_of_jwk(const char *text)
-{
-    json_t *jwk = text ? json_loads(text, 0, NULL) : NULL;
-    const json_t *x5c = json_array_get(json_object_get(jwk, "x5c"), 0);
-    size_t len = json_string_length(x5c);
-    uint8_t *der = len > 0 && len % 4 == 0 ? malloc(len) : NULL;
-    const uint8_t *at = der;
-    X509 *cert = NULL;
-    int der_len =
-        der ? EVP_DecodeBlock(der, (const uint8_t *)json_string_value(x5c), (int)len) : -1;
-    if (der_len > 0)
-        cert = d2i_X509(NULL, &at, der_len);
-    free(der);
-    json_decref(jwk);
-    return cert;
-}
-
 static int ask_exchange(const struct domain_options *options, X509 **out)
 {
     json_t *answer = NULL;
     int code = ask(options, "GET", "/securitydomain/upload", NULL, &answer);
     if (code != CLI_GO_ON)
         return code;
-    *out = cert_of_jwk(json_string_value(json_object_get(answer, "transfer_key")));
+    *out = cli_cert_of_jwk(json_string_value(json_object_get(answer, "transfer_key")));
     json_decref(answer);
     return *out ? CLI_GO_ON : cli_fail("the answer has no usable exchange key");
 }
@@ -218,28 +164,14 @@ static int init_recovery(const struct domain_options *options)
 static int make_blob(const struct domain_options *options, const char *name, X509 *exchange,
                      char **blob)
 {
-    char names[GW_DOMAIN_CERTS_MAX][1024], error[1024];
-    struct gw_domain_operator operators[GW_DOMAIN_CERTS_MAX];
-    struct gw_domain_file file;
-    const char *keys = options->keys;
-    size_t count = 0;
-    int code = read_domain_file(&file, name);
-    if (code != CLI_GO_ON)
-        return code;
-    while (code == CLI_GO_ON && count < GW_DOMAIN_CERTS_MAX &&
-           next_name(&keys, names[count], sizeof names[count])) {
-        operators[count] = (struct gw_domain_operator){names[count], read_key(names[count])};
-        if (!operators[count].key)
-            code = cli_fail("%s: not a private key in PEM, or a wrong passphrase", names[count]);
-        else
-            count++;
-    }
-    if (code == CLI_GO_ON && gw_domain_transfer_make(blob, &file, operators, count, exchange, error,
-                                                     sizeof error) != KW_OK)
+    static struct cli_quorum quorum;
+    char error[2048];
+    int code = read_domain_file(&quorum.file, name);
+    if (code == CLI_GO_ON && cli_quorum_keys(&quorum, options->keys, error, sizeof error) != KW_OK)
+        code = cli_fail("%s", error);
+    if (code == CLI_GO_ON && cli_quorum_blob(blob, &quorum, exchange, error, sizeof error) != KW_OK)
         code = cli_fail("%s: %s; nothing was sent", name, error);
-    while (count > 0)
-        EVP_PKEY_free(operators[--count].key);
-    gw_domain_file_clear(&file);
+    cli_quorum_clear(&quorum);
     return code;
 }
 
@@ -291,7 +223,7 @@ static int upload(const struct domain_options *options, const char *name)
     if (!options->keys)
         return cli_usage(NULL, "keyward domain upload needs --keys A.key,B.key");
     int code = options->out ? may_write(options->out) : CLI_GO_ON;
-    if (code == CLI_GO_ON && options->exchange && !(exchange = read_cert(options->exchange)))
+    if (code == CLI_GO_ON && options->exchange && !(exchange = cli_read_cert(options->exchange)))
         code = cli_fail("%s: not a certificate", options->exchange);
     else if (code == CLI_GO_ON && !options->exchange)
         code = ask_exchange(options, &exchange);
@@ -320,9 +252,9 @@ static int upload_blob(const struct domain_options *options, const char *name)
 /* Which of the named certificates has this x5t; NULL: none of them. */
 static const char *holder(const char *certs, const char *x5t, char *name, size_t len)
 {
-    while (next_name(&certs, name, len)) {
+    while (cli_next_name(&certs, name, len)) {
         char own[GW_DOMAIN_X5T_LEN + 1] = "";
-        X509 *cert = read_cert(name);
+        X509 *cert = cli_read_cert(name);
         bool same = cert && gw_domain_x5t(own, cert) == KW_OK && strcmp(own, x5t) == 0;
         X509_free(cert);
         if (same)

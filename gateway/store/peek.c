@@ -27,14 +27,17 @@ static int read_rows(sqlite3 *db, enum store_kind kind,
                      void (*row)(void *, const char *, const struct store_row *), void *ctx)
 {
     sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(db,
-                                "SELECT o.vault, o.name, v.version, v.created, v.record FROM "
-                                "versions v JOIN objects o ON o.id = v.object WHERE o.kind = ?",
-                                -1, &statement, NULL);
+    int rc = sqlite3_prepare_v2(
+        db,
+        "SELECT o.vault, o.name, v.version, v.created, v.record, "
+        "o.deleted_at FROM versions v JOIN objects o ON o.id = v.object WHERE o.kind = ?",
+        -1, &statement, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int(statement, 1, (int)kind);
     while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct store_row one = {.created = sqlite3_column_int64(statement, 3)};
+        struct store_row one = {.kind = kind,
+                                .created = sqlite3_column_int64(statement, 3),
+                                .deleted_at = sqlite3_column_int64(statement, 5)};
         char vault[STORE_VAULT_MAX + 1];
         text_column(statement, 0, vault, sizeof vault);
         text_column(statement, 1, one.name, sizeof one.name);

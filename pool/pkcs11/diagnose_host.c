@@ -33,6 +33,7 @@ kw_status diagnose_host_start(struct diagnose_host *host, const struct pool_memb
                                    .token_label = text_of(member->token_label),
                                    .token_serial = text_of(member->token_serial),
                                    .sessions = 1,
+                                   .processors = 1,
                                    .loaded_keys = POOL_LOADED_KEYS,
                                    .sandbox = (uint8_t)member->sandbox,
                                    .memory = member->memory_max,

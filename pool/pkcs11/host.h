@@ -10,7 +10,9 @@
  *   host_run.c      one operation: retry rules and verdict
  *   host_rsa.c host_ec.c host_aes.c host_wrap.c host_generate.c   what an operation calls
  *   host_coalesce.c many key wraps as one
- *   host_work.c     channels, queue and session threads
+ *   host_work.c     the session threads and their queue
+ *   host_turns.c    how many of them work at a time
+ *   host_channel.c  requests in, answers out
  *
  * A host serves one token for one gateway and keeps nothing on disk. */
 
@@ -42,7 +44,8 @@ struct pool_host {
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;
     unsigned sessions;
-    size_t loaded_keys; /* kept at most; the least recently used goes first */
+    unsigned processors; /* that this host may fill when its library computes by itself */
+    size_t loaded_keys;  /* kept at most; the least recently used goes first */
     enum pool_sandbox sandbox;
 
     /* The anchor session keeps the login alive and owns every key object; it never signs. */

@@ -130,6 +130,7 @@ static int configure(struct pool_host *host, uint8_t *room)
         return EXIT_PROTOCOL;
     }
     host->sessions = config.sessions;
+    host->processors = config.processors;
     host->may_coalesce = config.coalesce;
     host->loaded_keys = config.loaded_keys;
     host->sandbox = (enum pool_sandbox)config.sandbox;

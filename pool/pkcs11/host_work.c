@@ -1,229 +1,156 @@
-/* Channels, queue and session threads.
+/* The session threads and their queue.
  *
- * One of the idle session threads is the reader: it waits on all channels, takes in what has come,
- * queues it, wakes as many others as there is work for, gives up reading and works itself. So a
- * lone request is run by the thread that read it, without a hand-over.
+ * A thread without work waits in epoll itself, so that the one which the kernel wakes for a request
+ * reads it, runs it and answers it, without a hand-over. Channels are watched by edges: an event
+ * wakes one thread. How many work or wait there is bounded (host_turns.h); the others are parked,
+ * and one of them, the patrol, looks now and then whether a call takes so long that it must be
+ * waiting for something: it does not count then, and another thread takes its place.
  *
- * Answers are gathered per channel. Whoever finishes the last queued operation, or a slow one,
- * writes what has been gathered in one call; no thread goes idle over unsent answers. */
+ * Answers are gathered per channel. Whoever finishes the last queued operation, or one that may not
+ * wait, writes what has been gathered in one call; no thread goes idle over unsent answers. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
-#include "pool/pkcs11/host.h"
+#include "pool/pkcs11/host_channel.h"
+#include "pool/pkcs11/host_turns.h"
 
 #define GATHER_NS    100000 /* an operation quicker than this may leave its answer to the next */
-#define GATHER_MAX   16
-#define OUT_ROOM     (2u * POOL_WIRE_RECORD_MAX)
-#define IN_ROOM      POOL_WIRE_RECORD_MAX
-#define SEND_SECONDS 10
+#define WAIT_MAX_NS  KW_MS(3)
+#define PATROL_NS    KW_MS(5)
+#define PATROL_IDLE  200u /* rounds without work after which the patrol sleeps */
+#define OVERDUE_NS   KW_MS(8)
+#define CHANNELS_MAX 64u /* flushed at once */
+#define KICK         0u  /* of the event that is no channel's */
 
-struct channel {
-    struct channel *next;
-    int fd;
-    /* the reader's */
-    uint8_t *in;
-    size_t in_len;
+struct session_thread {
+    struct session_thread *next;
+    struct pool_host_work *work;
+    CK_SESSION_HANDLE session;
+    uint8_t *out;
+    bool unsent;     /* it left answers to others */
+    enum kw_alg alg; /* of its last job */
+    bool sampled;    /* the call under way is measured */
     /* under the lock */
-    pthread_mutex_t lock;
-    struct kw_buf out;
-    unsigned gathered;
-    _Atomic unsigned holders; /* jobs under way, and the list */
-    _Atomic bool closed;
-};
-
-struct job {
-    struct job *next;
-    struct channel *channel;
-    struct pool_wire_request req; /* spans into `record` */
-    size_t len;
-    uint8_t record[];
+    bool counted;     /* in `running` */
+    int64_t began_ns; /* of the call under way */
 };
 
 struct pool_host_work {
     struct pool_host *host;
-    int epoll_fd;
+    int epoll_fd, kick_fd;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct job *first, *last;
-    unsigned idle;
-    bool reading; /* one thread is the reader */
-    struct channel *channels;
+    struct pool_host_jobs jobs;
+    struct pool_host_turns turns;
+    unsigned running, polling, parked;
+    bool patrolled;
+    uint64_t taken; /* jobs so far */
+    struct session_thread *threads;
+    struct pool_host_channel *channels;
+    uint64_t last_number;
 };
 
-/* --- channels --- */
+/* --- channels */
 
-static void channel_put(struct channel *channel)
+static struct pool_host_channel *find_channel(struct pool_host_work *work, uint64_t number)
 {
-    if (atomic_fetch_sub(&channel->holders, 1) != 1) {
-        return;
+    pthread_mutex_lock(&work->lock);
+    struct pool_host_channel *channel = work->channels;
+    while (channel != NULL && channel->number != number) {
+        channel = channel->next;
     }
-    close(channel->fd);
-    kw_secret_free(channel->in);
-    kw_secret_free(channel->out.data);
-    pthread_mutex_destroy(&channel->lock);
-    free(channel);
+    if (channel != NULL) {
+        pool_host_channel_hold(channel);
+    }
+    pthread_mutex_unlock(&work->lock);
+    return channel;
 }
 
-/** The channel's lock held. */
-static void send_all(struct channel *channel)
+/** Takes a channel off the list; several threads may see its end. */
+static void drop_channel(struct pool_host_work *work, struct pool_host_channel *channel)
 {
-    size_t done = 0;
-    while (done < channel->out.len && !atomic_load(&channel->closed)) {
-        ssize_t n =
-            send(channel->fd, channel->out.data + done, channel->out.len - done, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR) {
-            atomic_store(&channel->closed, true);
-            shutdown(channel->fd, SHUT_RDWR); /* the reader sees the end and lets it go */
-        }
-        done += n > 0 ? (size_t)n : 0;
-    }
-    kw_wipe(channel->out.data, channel->out.len);
-    channel->out.len = 0;
-    channel->gathered = 0;
-}
-
-static void flush(struct channel *channel)
-{
-    pthread_mutex_lock(&channel->lock);
-    if (channel->out.len > 0) {
-        send_all(channel);
-    }
-    pthread_mutex_unlock(&channel->lock);
-}
-
-static kw_status put_result(struct kw_buf *out, const struct pool_host_result *result)
-{
-    if (result->need_key) {
-        return pool_wire_put_need_key(out, result->answer.id);
-    }
-    if (result->generated) {
-        struct pool_wire_generated made = {result->answer.id, result->pub, result->answer.out};
-        return pool_wire_put_generated(out, &made);
-    }
-    return pool_wire_put_answer(out, &result->answer);
-}
-
-static void answer(struct channel *channel, const struct pool_host_result *result, bool send_now)
-{
-    pthread_mutex_lock(&channel->lock);
-    if (put_result(&channel->out, result) != KW_OK) {
-        send_all(channel); /* now there is room for any record */
-        (void)!put_result(&channel->out, result);
-    }
-    channel->gathered++;
-    if (send_now || channel->gathered >= GATHER_MAX) {
-        send_all(channel);
-    }
-    pthread_mutex_unlock(&channel->lock);
-}
-
-/* --- the reader --- */
-
-static void drop_channel(struct pool_host_work *work, struct channel *channel)
-{
-    epoll_ctl(work->epoll_fd, EPOLL_CTL_DEL, channel->fd, NULL);
     atomic_store(&channel->closed, true);
     pthread_mutex_lock(&work->lock);
-    struct channel **at = &work->channels;
+    struct pool_host_channel **at = &work->channels;
     while (*at != NULL && *at != channel) {
         at = &(*at)->next;
     }
-    if (*at == channel) {
+    bool listed = *at == channel;
+    if (listed) {
         *at = channel->next;
+        epoll_ctl(work->epoll_fd, EPOLL_CTL_DEL, channel->fd, NULL);
     }
     pthread_mutex_unlock(&work->lock);
-    channel_put(channel);
+    if (listed) {
+        pool_host_channel_put(channel);
+    }
 }
 
-static struct job *make_job(struct channel *channel, struct kw_span body)
+/** Sends what has been left unsent. */
+static void flush_all(struct pool_host_work *work)
 {
-    struct job *job = malloc(sizeof(*job) + body.len);
-    if (job == NULL) {
-        return NULL;
+    struct pool_host_channel *held[CHANNELS_MAX];
+    size_t count = 0;
+    pthread_mutex_lock(&work->lock);
+    for (struct pool_host_channel *at = work->channels; at != NULL && count < CHANNELS_MAX;
+         at = at->next) {
+        pool_host_channel_hold(at);
+        held[count++] = at;
     }
-    job->next = NULL;
-    job->channel = channel;
-    job->len = body.len;
-    memcpy(job->record, body.data, body.len);
-    if (pool_wire_get_request(kw_span_of(job->record, body.len), &job->req) != KW_OK) {
-        kw_wipe(job->record, job->len);
-        free(job);
-        return NULL;
+    pthread_mutex_unlock(&work->lock);
+    for (size_t i = 0; i < count; i++) {
+        pool_host_channel_flush(held[i]);
+        pool_host_channel_put(held[i]);
     }
-    atomic_fetch_add(&channel->holders, 1);
-    return job;
 }
 
-static void job_free(struct job *job)
+static void queue_jobs(struct pool_host_work *work, struct pool_host_jobs *jobs)
 {
-    channel_put(job->channel);
-    kw_wipe(job->record, job->len);
-    free(job);
+    if (jobs->first == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&work->lock);
+    *(work->jobs.last != NULL ? &work->jobs.last->next : &work->jobs.first) = jobs->first;
+    work->jobs.last = jobs->last;
+    pthread_mutex_unlock(&work->lock);
 }
 
-/** Queues the whole records that have come; false when the channel is broken. */
-static bool queue_records(struct pool_host_work *work, struct channel *channel)
-{
-    struct kw_span rest = kw_span_of(channel->in, channel->in_len), body;
-    kw_status status;
-    while ((status = pool_wire_next(&rest, &body)) == KW_OK) {
-        struct job *job = make_job(channel, body);
-        if (job == NULL) {
-            return false;
-        }
-        pthread_mutex_lock(&work->lock);
-        *(work->last != NULL ? &work->last->next : &work->first) = job;
-        work->last = job;
-        pthread_mutex_unlock(&work->lock);
-    }
-    size_t used = channel->in_len - rest.len;
-    if (used > 0) {
-        memmove(channel->in, channel->in + used, rest.len);
-        kw_wipe(channel->in + rest.len, used);
-        channel->in_len = rest.len;
-    }
-    return status == KW_E_NOT_FOUND;
-}
-
-static bool read_channel(struct pool_host_work *work, struct channel *channel)
-{
-    ssize_t n =
-        recv(channel->fd, channel->in + channel->in_len, IN_ROOM - channel->in_len, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-        return false;
-    }
-    if (n < 0) {
-        return true;
-    }
-    channel->in_len += (size_t)n;
-    return queue_records(work, channel);
-}
-
-static void read_some(struct pool_host_work *work)
+/** Waits for events and queues what has come. */
+static void poll_channels(struct pool_host_work *work)
 {
     struct epoll_event events[16];
     int n = epoll_wait(work->epoll_fd, events, 16, -1);
     for (int i = 0; i < n; i++) {
-        struct channel *channel = events[i].data.ptr;
-        if (!read_channel(work, channel)) {
+        struct pool_host_jobs jobs = {NULL, NULL};
+        struct pool_host_channel *channel =
+            events[i].data.u64 != KICK ? find_channel(work, events[i].data.u64) : NULL;
+        if (channel == NULL) {
+            continue;
+        }
+        bool open = pool_host_channel_read(channel, &jobs);
+        queue_jobs(work, &jobs);
+        if (!open) {
             drop_channel(work, channel);
         }
+        pool_host_channel_put(channel);
     }
 }
 
 /** Takes those waiting jobs that can run together with `first`; how many there are with it. */
-static size_t take_company(struct pool_host_work *work, struct job *first,
-                           struct job *jobs[POOL_HOST_COALESCE_MAX])
+static size_t take_company(struct pool_host_work *work, struct pool_host_job *first,
+                           struct pool_host_job *jobs[POOL_HOST_COALESCE_MAX])
 {
     size_t count = 1;
     jobs[0] = first;
     pthread_mutex_lock(&work->lock);
-    struct job **at = &work->first, *last = NULL;
+    struct pool_host_job **at = &work->jobs.first, *last = NULL;
     while (*at != NULL && count < POOL_HOST_COALESCE_MAX) {
         if (pool_host_coalesces(work->host, &first->req, &(*at)->req, count)) {
             jobs[count++] = *at;
@@ -234,75 +161,166 @@ static size_t take_company(struct pool_host_work *work, struct job *first,
         }
     }
     if (*at == NULL) {
-        work->last = last;
+        work->jobs.last = last;
     }
     pthread_mutex_unlock(&work->lock);
     return count;
 }
 
-/* --- the session threads --- */
+/* --- whose turn it is; the lock is held */
 
-/** Sends what has been left unsent; before a thread goes idle. */
-static void flush_all(struct pool_host_work *work)
+static bool may_run(const struct pool_host_work *work)
 {
-    struct channel *held[64];
-    size_t count = 0;
-    pthread_mutex_lock(&work->lock);
-    for (struct channel *at = work->channels; at != NULL && count < 64; at = at->next) {
-        atomic_fetch_add(&at->holders, 1);
-        held[count++] = at;
-    }
-    pthread_mutex_unlock(&work->lock);
-    for (size_t i = 0; i < count; i++) {
-        flush(held[i]);
-        channel_put(held[i]);
+    return work->running < work->turns.limit;
+}
+
+static bool may_poll(const struct pool_host_work *work)
+{
+    return work->running + work->polling < work->turns.limit;
+}
+
+static bool has_turn(const struct pool_host_work *work)
+{
+    return work->jobs.first != NULL && may_run(work);
+}
+
+/** One more thread, when there is something for it: a parked one takes a free place; one that
+ *  waits for events takes a job. */
+static void call_another(struct pool_host_work *work)
+{
+    if (work->parked > 0 && (may_poll(work) || !work->patrolled)) {
+        pthread_cond_signal(&work->wake);
+    } else if (has_turn(work) && work->polling > 0) {
+        uint64_t one = 1;
+        (void)!write(work->kick_fd, &one, sizeof(one));
     }
 }
 
-/** Takes the next job; reads when nobody else does. `unsent`: this thread left answers to others.
- */
-static struct job *next_job(struct pool_host_work *work, bool *unsent)
+/** A call that takes long waits for something: its thread is no longer counted. */
+static void pass_over_overdue(struct pool_host_work *work)
 {
+    int64_t since = kw_now_ns() - OVERDUE_NS;
+    for (struct session_thread *at = work->threads; at != NULL; at = at->next) {
+        if (at->counted && at->began_ns < since) {
+            at->counted = false;
+            work->running--;
+        }
+    }
+}
+
+static void wait_until(struct pool_host_work *work, int64_t moment_ns)
+{
+    struct timespec at = {.tv_sec = (time_t)(moment_ns / KW_S(1)),
+                          .tv_nsec = (long)(moment_ns % KW_S(1))};
+    (void)pthread_cond_timedwait(&work->wake, &work->lock, &at);
+}
+
+/** Until there is a place or a job for this thread. */
+static void patrol(struct pool_host_work *work)
+{
+    work->patrolled = true;
+    uint64_t seen = work->taken;
+    for (unsigned idle = 0; !may_poll(work) && !has_turn(work) && idle < PATROL_IDLE;) {
+        wait_until(work, kw_now_ns() + PATROL_NS);
+        pass_over_overdue(work);
+        pthread_mutex_unlock(&work->lock);
+        flush_all(work);
+        pthread_mutex_lock(&work->lock);
+        idle = work->taken == seen && work->running == 0 ? idle + 1 : 0;
+        seen = work->taken;
+    }
+    work->patrolled = false;
+}
+
+static void park(struct pool_host_work *work)
+{
+    work->parked++;
+    if (work->patrolled || work->running == 0) {
+        pthread_cond_wait(&work->wake, &work->lock);
+    } else {
+        patrol(work);
+    }
+    work->parked--;
+}
+
+static void begin_call(struct session_thread *self)
+{
+    struct pool_host_work *work = self->work;
+    work->running++;
+    work->taken++;
+    self->counted = true;
+    self->began_ns = kw_now_ns();
+    self->sampled = pool_host_turns_samples(&work->turns);
+}
+
+static void end_call(struct session_thread *self)
+{
+    struct pool_host_work *work = self->work;
+    if (self->counted) {
+        self->counted = false;
+        work->running--;
+    }
+}
+
+/** Ends the call before and takes the next job. */
+static struct pool_host_job *next_job(struct session_thread *self)
+{
+    struct pool_host_work *work = self->work;
     pthread_mutex_lock(&work->lock);
-    while (work->first == NULL) {
-        if (*unsent) {
-            *unsent = false;
+    end_call(self);
+    while (!has_turn(work)) {
+        if (self->unsent) {
+            self->unsent = false;
             pthread_mutex_unlock(&work->lock);
             flush_all(work);
             pthread_mutex_lock(&work->lock);
-            continue;
+        } else if (may_poll(work)) {
+            work->polling++;
+            pthread_mutex_unlock(&work->lock);
+            poll_channels(work);
+            pthread_mutex_lock(&work->lock);
+            work->polling--;
+        } else {
+            park(work);
         }
-        if (work->reading) {
-            work->idle++;
-            pthread_cond_wait(&work->wake, &work->lock);
-            work->idle--;
-            continue;
-        }
-        work->reading = true;
-        pthread_mutex_unlock(&work->lock);
-        read_some(work);
-        pthread_mutex_lock(&work->lock);
-        work->reading = false;
     }
-    struct job *job = work->first;
-    work->first = job->next;
-    if (work->first == NULL) {
-        work->last = NULL;
+    struct pool_host_job *job = work->jobs.first;
+    work->jobs.first = job->next;
+    if (work->jobs.first == NULL) {
+        work->jobs.last = NULL;
     }
-    /* one more thread: for the next job, or to read on while this one works */
-    if (work->idle > 0 && (work->first != NULL || !work->reading)) {
-        pthread_cond_signal(&work->wake);
-    }
+    begin_call(self);
+    call_another(work);
     pthread_mutex_unlock(&work->lock);
     return job;
 }
 
-static bool queue_empty(struct pool_host_work *work)
+static void learn(struct pool_host_work *work, int64_t took_ns, int64_t cpu_ns)
 {
     pthread_mutex_lock(&work->lock);
-    bool empty = work->first == NULL;
+    if (pool_host_turns_learn(&work->turns, took_ns, cpu_ns)) {
+        pthread_cond_broadcast(&work->wake);
+    }
     pthread_mutex_unlock(&work->lock);
-    return empty;
+}
+
+/* --- the session threads */
+
+/** Until when the answer of a call that took so long may wait for others, so that they share a
+ *  system call, a wake-up of the gateway and its check in lanes. Not at all when nothing is queued.
+ *  Quick ones are only counted. Slow ones of a library that takes the processors from the gateway
+ *  wait a quarter of the time that they have been here; a device's leave at once. */
+static int64_t may_wait_until(struct pool_host_work *work, const struct pool_host_job *job,
+                              int64_t now_ns, int64_t took_ns)
+{
+    pthread_mutex_lock(&work->lock);
+    bool empty = work->jobs.first == NULL, computes = work->turns.computes;
+    pthread_mutex_unlock(&work->lock);
+    if (empty || (took_ns >= GATHER_NS && !computes)) {
+        return now_ns;
+    }
+    int64_t share = (now_ns - job->came_ns) / 4;
+    return took_ns < GATHER_NS ? INT64_MAX : now_ns + (share < WAIT_MAX_NS ? share : WAIT_MAX_NS);
 }
 
 /** Results, and what a failed operation left of one: never longer than its input and a block. */
@@ -312,69 +330,122 @@ static void wipe_room(uint8_t *out, const struct pool_wire_request *req, size_t 
     kw_wipe(out, used > touched ? used : touched);
 }
 
-struct session_thread {
-    struct pool_host_work *work;
-    CK_SESSION_HANDLE session;
-    uint8_t *out;
-};
+static int64_t cpu_ns(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return at.tv_sec * KW_S(1) + at.tv_nsec;
+}
 
-/** True: the answer was left for others to send. */
-static bool run_one(struct session_thread *self, struct job *job)
+static void run_one(struct session_thread *self, struct pool_host_job *job)
 {
     struct pool_host_work *work = self->work;
     struct pool_host_result result;
-    int64_t began = kw_now_ns();
     if (atomic_load(&job->channel->closed)) {
-        return false;
+        return;
     }
+    int64_t cpu = self->sampled ? cpu_ns() : 0, began = kw_now_ns();
     pool_host_run(work->host, &self->session, self->out, &job->req, &result);
-    bool send_now = kw_now_ns() - began >= GATHER_NS || queue_empty(work);
-    answer(job->channel, &result, send_now);
+    int64_t now = kw_now_ns(), took = now - began;
+    bool done = result.answer.verdict == POOL_WIRE_DONE && result.answer.status == KW_OK;
+    if (self->sampled && done && !result.need_key) {
+        learn(work, took, cpu_ns() - cpu);
+    }
+    int64_t until = may_wait_until(work, job, now, took);
+    if (!pool_host_channel_answer(job->channel, &result, until, now + took)) {
+        self->unsent = true;
+    }
     wipe_room(self->out, &job->req, result.answer.out.len);
-    return !send_now;
 }
 
 /** The same for jobs that run together. */
-static bool run_many(struct session_thread *self, struct job *const *jobs, size_t count)
+static void run_many(struct session_thread *self, struct pool_host_job *const *jobs, size_t count)
 {
     const struct pool_wire_request *reqs[POOL_HOST_COALESCE_MAX] = {&jobs[0]->req};
     struct pool_host_result results[POOL_HOST_COALESCE_MAX];
-    bool unsent = false;
     for (size_t i = 0; i < count; i++) {
         reqs[i] = &jobs[i]->req;
     }
     if (!pool_host_run_many(self->work->host, self->session, self->out, reqs, count, results)) {
         for (size_t i = 0; i < count; i++) {
-            unsent = run_one(self, jobs[i]) || unsent;
+            run_one(self, jobs[i]);
         }
-        return unsent;
+        return;
     }
     for (size_t i = 0; i < count; i++) {
-        bool send_now = i + 1 == count || jobs[i + 1]->channel != jobs[i]->channel;
-        answer(jobs[i]->channel, &results[i], send_now);
+        bool last = i + 1 == count || jobs[i + 1]->channel != jobs[i]->channel;
+        (void)pool_host_channel_answer(jobs[i]->channel, &results[i], last ? 0 : INT64_MAX, 0);
     }
     kw_wipe(self->out, count * (reqs[0]->in.len + 2 * KW_AES_BLOCK_LEN));
-    return false;
 }
 
 static void *session_main(void *arg)
 {
     struct session_thread *self = arg;
     struct pool_host_work *work = self->work;
-    bool unsent = false;
     prctl(PR_SET_NAME, "kw-session");
     for (;;) {
-        struct job *jobs[POOL_HOST_COALESCE_MAX], *job = next_job(work, &unsent);
+        struct pool_host_job *jobs[POOL_HOST_COALESCE_MAX], *job = next_job(self);
         size_t count = pool_host_coalesces(work->host, &job->req, &job->req, 0)
                            ? take_company(work, job, jobs)
                            : 1;
         jobs[0] = job;
-        unsent = (count > 1 ? run_many(self, jobs, count) : run_one(self, job)) || unsent;
+        if (self->unsent && job->req.alg != self->alg) {
+            self->unsent = false; /* who knows how long this one takes */
+            flush_all(work);
+        }
+        self->alg = job->req.alg;
+        if (count > 1) {
+            run_many(self, jobs, count);
+        } else {
+            run_one(self, job);
+        }
         for (size_t i = 0; i < count; i++) {
-            job_free(jobs[i]);
+            pool_host_job_free(jobs[i]);
         }
     }
     return NULL;
+}
+
+/* --- start */
+
+static kw_status open_work(struct pool_host_work *work)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&work->lock, NULL);
+    pthread_cond_init(&work->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    work->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    work->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = KICK};
+    return work->epoll_fd >= 0 && work->kick_fd >= 0 &&
+                   epoll_ctl(work->epoll_fd, EPOLL_CTL_ADD, work->kick_fd, &event) == 0
+               ? KW_OK
+               : KW_E_IO;
+}
+
+/** A session and its thread, which waits for the lock. */
+static bool start_thread(struct pool_host_work *work)
+{
+    struct session_thread *thread = calloc(1, sizeof(*thread));
+    pthread_t id;
+    if (thread == NULL) {
+        return false;
+    }
+    thread->work = work;
+    thread->out = kw_secret_alloc(POOL_HOST_ROOM);
+    if (thread->out == NULL || pool_host_open_session(work->host, &thread->session) != CKR_OK ||
+        pthread_create(&id, NULL, session_main, thread) != 0) {
+        kw_secret_free(thread->out);
+        free(thread);
+        return false;
+    }
+    pthread_detach(id);
+    thread->next = work->threads;
+    work->threads = thread;
+    return true;
 }
 
 kw_status pool_host_work_start(struct pool_host *host)
@@ -384,56 +455,36 @@ kw_status pool_host_work_start(struct pool_host *host)
         return KW_E_NOMEM;
     }
     work->host = host;
-    work->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    pthread_mutex_init(&work->lock, NULL);
-    pthread_cond_init(&work->wake, NULL);
     host->work = work;
-    if (work->epoll_fd < 0) {
-        return KW_E_IO;
-    }
+    KW_TRY(open_work(work));
+    pthread_mutex_lock(&work->lock);
     unsigned started = 0;
-    for (; started < host->sessions; started++) {
-        struct session_thread *thread = calloc(1, sizeof(*thread));
-        pthread_t id;
-        if (thread == NULL) {
-            break;
-        }
-        thread->work = work;
-        thread->out = kw_secret_alloc(POOL_HOST_ROOM);
-        if (thread->out == NULL || pool_host_open_session(host, &thread->session) != CKR_OK ||
-            pthread_create(&id, NULL, session_main, thread) != 0) {
-            kw_secret_free(thread->out);
-            free(thread);
-            break;
-        }
-        pthread_detach(id);
+    while (started < host->sessions && start_thread(work)) {
+        started++;
     }
     /* a token with fewer sessions than wished serves with those it has */
     host->sessions = started;
+    pool_host_turns_init(&work->turns, started, host->processors);
+    pthread_mutex_unlock(&work->lock);
     return started > 0 ? KW_OK : KW_E_UNAVAILABLE;
 }
 
 kw_status pool_host_work_add(struct pool_host *host, int fd)
 {
     struct pool_host_work *work = host->work;
-    struct channel *channel = calloc(1, sizeof(*channel));
+    struct pool_host_channel *channel = pool_host_channel_create(fd);
     if (channel == NULL) {
         return KW_E_NOMEM;
     }
-    struct timeval patience = {.tv_sec = SEND_SECONDS};
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    channel->fd = fd;
-    atomic_store(&channel->holders, 1);
-    pthread_mutex_init(&channel->lock, NULL);
-    channel->in = kw_secret_alloc(IN_ROOM);
-    channel->out = (struct kw_buf){kw_secret_alloc(OUT_ROOM), 0, OUT_ROOM};
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = channel};
     pthread_mutex_lock(&work->lock);
+    channel->number = ++work->last_number;
     channel->next = work->channels;
     work->channels = channel;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = channel->number};
+    bool watched = epoll_ctl(work->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
     pthread_mutex_unlock(&work->lock);
-    if (channel->in == NULL || channel->out.data == NULL ||
-        epoll_ctl(work->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (!watched) {
         drop_channel(work, channel);
         return KW_E_NOMEM;
     }

@@ -1,6 +1,7 @@
 #include "pool/pkcs11/spawn.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -86,6 +87,14 @@ static int start(const char *program, pid_t *pid, int theirs)
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return failed ? -1 : 0;
+}
+
+unsigned pool_spawn_processors(unsigned hosts)
+{
+    cpu_set_t mine;
+    unsigned count =
+        sched_getaffinity(0, sizeof(mine), &mine) == 0 ? (unsigned)CPU_COUNT(&mine) : 1;
+    return count > hosts ? count / hosts : 1;
 }
 
 kw_status pool_spawn_host(const char *program, pid_t *pid, int *control)

@@ -207,6 +207,7 @@ kw_status pool_wire_put_config(struct kw_buf *out, const struct pool_wire_config
     put_span(&w, msg->token_label, POOL_WIRE_TEXT_MAX);
     put_span(&w, msg->token_serial, POOL_WIRE_TEXT_MAX);
     put_int(&w, msg->sessions, 4);
+    put_int(&w, msg->processors, 4);
     put_int(&w, msg->loaded_keys, 4);
     put_int(&w, msg->coalesce, 1);
     put_int(&w, msg->sandbox, 1);
@@ -223,13 +224,15 @@ kw_status pool_wire_get_config(struct kw_span body, struct pool_wire_config *msg
     msg->token_label = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->token_serial = get_span(&r, POOL_WIRE_TEXT_MAX);
     msg->sessions = get_enum(&r, 4, SESSIONS_MAX + 1);
+    msg->processors = (uint32_t)get_int(&r, 4);
     msg->loaded_keys = get_enum(&r, 4, POOL_WIRE_KEYS_MAX + 1);
     msg->coalesce = get_enum(&r, 1, 2) == 1;
     msg->sandbox = (uint8_t)get_enum(&r, 1, SANDBOX_COUNT);
     msg->memory = get_int(&r, 8);
     msg->files = (uint32_t)get_int(&r, 4);
     msg->paths = get_span(&r, POOL_PATHS_MAX);
-    if (msg->module.len == 0 || msg->sessions == 0 || msg->loaded_keys == 0 ||
+    if (msg->module.len == 0 || msg->sessions == 0 || msg->processors == 0 ||
+        msg->loaded_keys == 0 ||
         (msg->paths.len > 0 && msg->paths.data[msg->paths.len - 1] != '\0')) {
         r.bad = true;
     }

@@ -95,6 +95,7 @@ struct pool_wire_generated {
 struct pool_wire_config {
     struct kw_span module, token_label, token_serial; /* label, serial: empty means any */
     uint32_t sessions;
+    uint32_t processors;  /* at most so many calls at a time, if the library computes by itself */
     bool coalesce;        /* many key wraps may run as one */
     uint32_t loaded_keys; /* 1 to POOL_WIRE_KEYS_MAX */
     uint8_t sandbox;      /* enum pool_sandbox */

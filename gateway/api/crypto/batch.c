@@ -353,6 +353,22 @@ static bool check_rate(struct slot *slot)
                         wait_s);
 }
 
+/* The right to each operation is that of its own route. */
+static bool check_access(struct slot *slot)
+{
+    const struct gw_request *req = slot->batch->req;
+    if (req->identity->full)
+        return true;
+    const char *action = action_of(slot->kind);
+    struct role_scope resource = {.level = ROLE_AT_KEY, .key = slot->name};
+    enum vault_access access =
+        gw_access(req->identity, gw_site_of(req), vault_action_find(action), resource);
+    if (access == VAULT_ACCESS_UNKNOWN)
+        vault_roles_prompt(gw_site_of(req)->roles, req->loop);
+    return access == VAULT_ACCESS_YES ||
+           gw_access_fault(&slot->fault, access, req->identity, action, resource);
+}
+
 /* False when there is no memory for it. */
 static bool begin_op(struct batch *batch, struct kw_span element)
 {
@@ -365,16 +381,10 @@ static bool begin_op(struct batch *batch, struct kw_span element)
     slot->arena = arena;
     slot->batch = batch;
     batch->ring[batch->tail++ % WINDOW] = slot;
-    if (!check_rate(slot) || !read_element(slot, element)) {
+    if (!check_rate(slot) || !read_element(slot, element) || !check_access(slot))
         slot_fail(slot);
-    } else if (!gw_access_allows(batch->req->identity, action_of(slot->kind), slot->name)) {
-        gw_fault_set(&slot->fault, 403, "Forbidden", "ForbiddenByRbac",
-                     "Caller is not authorized to perform action '%s' on this resource.",
-                     action_of(slot->kind));
-        slot_fail(slot);
-    } else {
+    else
         look_up(slot);
-    }
     return true;
 }
 

@@ -2,6 +2,7 @@
 /* Inside the roles of a vault: what is shared by reading, checking and changing. */
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "gateway/vault/roles/model.h"
 #include "gateway/vault/roles/roles.h"
@@ -21,6 +22,7 @@ struct vault_roles {
     /* over `model`, NULL: not loaded. Changed by whoever has the turn, who may read it without. */
     pthread_rwlock_t lock;
     struct roles_model *model;
+    atomic_bool prompted; /* vault_roles_prompt */
     pthread_mutex_t line; /* over the members below */
     bool busy;
     struct roles_turn *first, *last;

@@ -184,6 +184,19 @@ void vault_roles_load(struct vault_roles *roles, struct gw_loop *loop, vault_rol
     roles_enter(roles, &load->turn);
 }
 
+static void on_prompted(void *ctx, kw_status status)
+{
+    struct vault_roles *roles = ctx;
+    (void)status;
+    atomic_store(&roles->prompted, false);
+}
+
+void vault_roles_prompt(struct vault_roles *roles, struct gw_loop *loop)
+{
+    if (!atomic_exchange(&roles->prompted, true))
+        vault_roles_load(roles, loop, on_prompted, roles);
+}
+
 /* --- keeping changes out --- */
 
 static void hold_turn(struct roles_turn *turn)

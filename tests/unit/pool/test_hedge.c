@@ -142,6 +142,32 @@ static void the_second_member_answers_for_the_first(void **state)
     pool_key_unref(key);
 }
 
+/* Half of the bucket is for operations that wait twice as long. */
+static void the_last_tokens_are_kept_for_those_that_hang(void **state)
+{
+    (void)state;
+    group_start(2);
+    struct pool_key *key = group_key(rsa_key, NULL, true);
+    struct call call;
+    warm(key, KW_ALG_RS256, WARM / 16);
+    port->hedge_tokens = 5;
+    script_all(FAKE_HOLD);
+    submit(&call, key, KW_ALG_RS256);
+    int64_t until = kw_now_ns() + KW_S(10);
+    while (pool->hedges == 0 && kw_now_ns() < until) {
+        turn();
+    }
+    assert_int_equal(pool->hedges, 1);
+    assert_true(port->now_ns - call.op.sent_ns >= 2 * port->hedge_shapes[call.op.shape].delay_ns);
+    for (unsigned i = 0; i < 2; i++) {
+        atomic_store(&fakes[i].script, FAKE_ANSWER);
+        fake_release(&fakes[i]);
+    }
+    run_until(&call);
+    assert_int_equal(call.op.lane.status, KW_OK);
+    pool_key_unref(key);
+}
+
 static void the_first_member_answers_after_all(void **state)
 {
     (void)state;
@@ -402,6 +428,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_second_member_answers_for_the_first),
+        TEST(the_last_tokens_are_kept_for_those_that_hang),
         TEST(the_first_member_answers_after_all),
         TEST(a_failed_attempt_waits_for_its_twin),
         TEST(a_failed_twin_changes_nothing),

@@ -5,10 +5,12 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "crypto/ec/table.h"
 #include "crypto/ec/verify.h"
 #include "crypto/keys/key_internal.h"
 #include "crypto/lanes/dispatch.h"
 #include "crypto/lanes/ecdsa_der.h"
+#include "crypto/lanes/scratch.h"
 
 static struct kc_scratch *scratch;
 
@@ -130,13 +132,26 @@ static bool spoil(struct batch *b, unsigned c, unsigned i, unsigned how)
     return how > 1;
 }
 
-static void verdicts(void **state)
+/* Keys that are asked about often have tables of their own (crypto/ec/table.h). */
+static void make_hot(unsigned c, struct kc_key *const *keys)
 {
-    (void)state;
+    struct batch b;
+    for (unsigned i = 0; i < KC_EC_TABLE_AFTER; i++) {
+        batch_sign(&b, c, keys, 3);
+        batch_verify(&b, c, 3);
+    }
+    for (unsigned i = 0; i < 3 && c == 0; i++)
+        assert_non_null(kc_ec_table_of(scratch->kept, keys[i]->slots[KC_KEY_SLOT_EC].prepared));
+}
+
+static void verdicts_of(bool hot)
+{
     for (unsigned c = 0; c < CURVES; c++) {
         struct kc_key *keys[3] = {make_key(c), make_key(c), make_key(c)};
         struct batch b;
-        for (unsigned round = 0; round < 16; round++) {
+        if (hot)
+            make_hot(c, keys);
+        for (unsigned round = 0; round < (hot ? 64 : 16); round++) {
             const unsigned count = 1 + (round + 7) % KC_EC_LANES;
             batch_sign(&b, c, keys, count);
             bool spoiled[KC_EC_LANES];
@@ -151,6 +166,39 @@ static void verdicts(void **state)
         for (unsigned i = 0; i < 3; i++)
             kc_key_unref(keys[i]);
     }
+}
+
+static void verdicts(void **state)
+{
+    (void)state;
+    verdicts_of(false);
+}
+
+static void verdicts_of_hot_keys(void **state)
+{
+    (void)state;
+    verdicts_of(true);
+}
+
+/* More hot keys than tables: they take each other's places, and every verdict stays right. */
+static void more_keys_than_tables(void **state)
+{
+    enum { KEYS = 3 * KC_EC_TABLES };
+    (void)state;
+    struct kc_key *keys[KEYS];
+    for (unsigned i = 0; i < KEYS; i++)
+        keys[i] = make_key(0);
+    for (unsigned round = 0; round < 40; round++)
+        for (unsigned first = 0; first + 3 <= KEYS; first += 3) {
+            struct batch b;
+            batch_sign(&b, 0, keys + first, 6);
+            b.sig[round % 6][5] ^= 1;
+            batch_verify(&b, 0, 6);
+            for (unsigned i = 0; i < 6; i++)
+                assert_int_equal(b.op[i].valid, i != round % 6);
+        }
+    for (unsigned i = 0; i < KEYS; i++)
+        kc_key_unref(keys[i]);
 }
 
 /* A signature of another key, and a length that is not the curve's, in company of good ones. */
@@ -203,15 +251,16 @@ static void craft(struct batch *b, unsigned c, unsigned i, const BIGNUM *d, cons
     BN_CTX_free(ctx);
 }
 
-static void exceptional_sums(void **state)
+static void exceptional_sums_of(bool hot)
 {
-    (void)state;
     for (unsigned c = 0; c < CURVES; c++) {
         BIGNUM *d = BN_new(), *u1 = BN_new(), *u2 = BN_new();
         BIGNUM *n = ec_lane(ec_curve(c)->n.m, ec_curve(c)->nd, 0);
         BN_set_word(d, 7);
         struct kc_key *keys[3] = {key_of_scalar(c, d), key_of_scalar(c, d), make_key(c)};
         struct batch b;
+        if (hot)
+            make_hot(c, keys);
         batch_sign(&b, c, keys, KC_EC_LANES);
         for (unsigned i = 0; i < KC_EC_LANES; i++) {
             if (i % 3 == 2)
@@ -229,6 +278,10 @@ static void exceptional_sums(void **state)
             bool infinite = i % 3 == 1 && c != 2;
             assert_int_equal(b.op[i].valid, !infinite);
             assert_int_equal(openssl_says(&b.op[i]), !infinite);
+            b.op[i].valid = infinite; /* alone, shared out over the lanes */
+            kc_lanes_run(&b.ops[i], 1, (enum kc_shape)(KC_SHAPE_P256_VERIFY + c), scratch);
+            assert_int_equal(b.op[i].status, KW_OK);
+            assert_int_equal(b.op[i].valid, !infinite);
         }
         for (unsigned i = 0; i < 3; i++)
             kc_key_unref(keys[i]);
@@ -237,6 +290,18 @@ static void exceptional_sums(void **state)
         BN_free(u2);
         BN_free(n);
     }
+}
+
+static void exceptional_sums(void **state)
+{
+    (void)state;
+    exceptional_sums_of(false);
+}
+
+static void exceptional_sums_of_hot_keys(void **state)
+{
+    (void)state;
+    exceptional_sums_of(true);
 }
 
 /* Keys from before the kernels carry nothing for them and are still served, beside others. */
@@ -285,6 +350,9 @@ int main(void)
         cmocka_unit_test(verdicts),
         cmocka_unit_test(other_key_and_length),
         cmocka_unit_test(exceptional_sums),
+        cmocka_unit_test(verdicts_of_hot_keys),
+        cmocka_unit_test(exceptional_sums_of_hot_keys),
+        cmocka_unit_test(more_keys_than_tables),
         cmocka_unit_test(unprepared_keys),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -12,6 +12,7 @@
 
 #include "gateway/auth/access.h"
 #include "gateway/auth/auth.h"
+#include "gateway/auth/tokens_file.h"
 #include "gateway/base/arena.h"
 
 static char folder[64], file[96];
@@ -55,8 +56,9 @@ static kw_status ask(struct gw_auth *auth, struct gw_peer *peer, const char *hea
         req.authorization = kw_span_of(copy, strlen(copy));
     kw_status status = gw_auth_identify(auth, &req);
     assert_int_equal(status == KW_OK, req.identity != NULL);
-    assert_int_equal(gw_access_allows(req.identity, "keys/sign/action", kw_span_str("k")),
-                     status == KW_OK);
+    enum vault_access access = gw_access(req.identity, NULL, vault_action_find("keys/sign/action"),
+                                         (struct role_scope){.level = ROLE_AT_ROOT});
+    assert_int_equal(access, status == KW_OK ? VAULT_ACCESS_YES : VAULT_ACCESS_NO);
     if (status == KW_OK && subject)
         strcpy(subject, req.identity->subject);
     gw_arena_destroy(req.arena);
@@ -82,9 +84,10 @@ static void made_and_used(void **state)
 {
     (void)state;
     char token[64], second[64], subject[64];
-    assert_int_equal(gw_tokens_create(file, "ci", token, sizeof token, error, sizeof error), KW_OK);
-    assert_int_equal(gw_tokens_create(file, "ops@x", second, sizeof second, error, sizeof error),
+    assert_int_equal(gw_tokens_create(file, "ci", NULL, token, sizeof token, error, sizeof error),
                      KW_OK);
+    assert_int_equal(
+        gw_tokens_create(file, "ops@x", NULL, second, sizeof second, error, sizeof error), KW_OK);
     assert_int_equal(strlen(token), 43);
     assert_string_not_equal(token, second);
     struct stat info;
@@ -110,7 +113,8 @@ static void refused_headers(void **state)
 {
     (void)state;
     char token[64], header[256];
-    assert_int_equal(gw_tokens_create(file, "t", token, sizeof token, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_create(file, "t", NULL, token, sizeof token, error, sizeof error),
+                     KW_OK);
     struct gw_auth *auth;
     assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
     struct gw_peer peer = {0};
@@ -147,8 +151,10 @@ static void revoked_on_an_open_connection(void **state)
 {
     (void)state;
     char token[64], other[64];
-    assert_int_equal(gw_tokens_create(file, "a", token, sizeof token, error, sizeof error), KW_OK);
-    assert_int_equal(gw_tokens_create(file, "b", other, sizeof other, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_create(file, "a", NULL, token, sizeof token, error, sizeof error),
+                     KW_OK);
+    assert_int_equal(gw_tokens_create(file, "b", NULL, other, sizeof other, error, sizeof error),
+                     KW_OK);
     struct gw_auth *auth;
     assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
     struct gw_peer peer = {0};
@@ -236,6 +242,10 @@ static void broken_files(void **state)
          "\"}]}",
          "twice"},
         {"{\"tokens\":[],\n\"tokens\":[]}", ":2"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\",\"access\":\"some\"}]}", "access"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\",\"access\":null}]}", "access"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\",\"principal\":\"x\"}]}", "principal"},
+        {"{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\",\"principal\":1}]}", "principal"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct gw_auth *auth = NULL;
@@ -251,11 +261,12 @@ static void broken_files(void **state)
     assert_non_null(strstr(error, "No such file"));
 }
 
-static void count_row(void *ctx, const char *id, int64_t created)
+static void count_row(void *ctx, const struct gw_token *token)
 {
     char *text = ctx;
-    assert_true(created > 1700000000);
-    strcat(text, id);
+    assert_true(token->created > 1700000000);
+    assert_true(token->full);
+    strcat(text, token->id);
     strcat(text, " ");
 }
 
@@ -265,22 +276,76 @@ static void edits(void **state)
     char token[64], rows[128] = "";
     static const char *const ids[] = {"one", "two", "three"};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(gw_tokens_create(file, ids[i], token, sizeof token, error, sizeof error),
-                         KW_OK);
-    assert_int_equal(gw_tokens_create(file, "two", token, sizeof token, error, sizeof error),
+        assert_int_equal(
+            gw_tokens_create(file, ids[i], NULL, token, sizeof token, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_create(file, "two", NULL, token, sizeof token, error, sizeof error),
                      KW_E_CONFLICT);
     assert_int_equal(token[0], 0);
-    assert_int_equal(gw_tokens_create(file, "a b", token, sizeof token, error, sizeof error),
+    assert_int_equal(gw_tokens_create(file, "a b", NULL, token, sizeof token, error, sizeof error),
                      KW_E_INPUT);
-    assert_int_equal(gw_tokens_create(file, "room", token, 43, error, sizeof error), KW_E_INPUT);
+    assert_int_equal(gw_tokens_create(file, "room", NULL, token, 43, error, sizeof error),
+                     KW_E_INPUT);
     assert_int_equal(gw_tokens_revoke(file, "four", error, sizeof error), KW_E_NOT_FOUND);
     assert_int_equal(gw_tokens_revoke(file, "two", error, sizeof error), KW_OK);
     assert_int_equal(gw_tokens_list(file, count_row, rows, error, sizeof error), KW_OK);
     assert_string_equal(rows, "one three ");
-    assert_int_equal(
-        gw_tokens_create("/nowhere/at/all.json", "x", token, sizeof token, error, sizeof error),
-        KW_E_IO);
+    assert_int_equal(gw_tokens_create("/nowhere/at/all.json", "x", NULL, token, sizeof token, error,
+                                      sizeof error),
+                     KW_E_IO);
     assert_non_null(strstr(error, "/nowhere/at/all.json"));
+}
+
+/* A token of before there were principals: everything, and always the same principal. */
+static void principals(void **state)
+{
+    (void)state;
+    char token[64], header[96];
+    struct gw_token_terms terms = {.assigned = true}, again = {.assigned = true};
+    struct gw_auth *auth = NULL;
+    struct gw_token_set set = {0};
+    assert_int_equal(
+        gw_tokens_create(file, "app", &terms, token, sizeof token, error, sizeof error), KW_OK);
+    snprintf(header, sizeof header, "Bearer %s", token);
+    assert_int_equal(terms.principal[6] >> 4, 4);
+    again.has_principal = true;
+    memcpy(again.principal, terms.principal, sizeof again.principal);
+    assert_int_equal(
+        gw_tokens_create(file, "app2", &again, token, sizeof token, error, sizeof error), KW_OK);
+    assert_int_equal(gw_tokens_load(&set, file, error, sizeof error), KW_OK);
+    assert_int_equal(set.count, 2);
+    for (size_t i = 0; i < set.count; i++) {
+        assert_false(set.tokens[i].full);
+        assert_memory_equal(set.tokens[i].principal, terms.principal, GW_GUID_LEN);
+    }
+    gw_token_set_free(&set);
+    /* what the request is given, the first time and from the connection's memory */
+    assert_int_equal(gw_auth_create(&auth, file, error, sizeof error), KW_OK);
+    struct gw_peer peer = {.face = GW_FACE_API};
+    for (int i = 0; i < 2; i++) {
+        struct gw_request req = {.peer = &peer, .arena = gw_arena_create()};
+        req.authorization = kw_span_str(header);
+        assert_int_equal(gw_auth_identify(auth, &req), KW_OK);
+        assert_false(req.identity->full);
+        assert_memory_equal(req.identity->principal, terms.principal, GW_GUID_LEN);
+        /* no roles, no rights */
+        assert_int_equal(gw_access(req.identity, NULL, vault_action_find("keys/read/action"),
+                                   (struct role_scope){.level = ROLE_AT_KEYS}),
+                         VAULT_ACCESS_NO);
+        gw_arena_destroy(req.arena);
+    }
+    forget(&peer);
+    gw_auth_destroy(auth);
+    uint8_t before[GW_GUID_LEN] = {0};
+    for (int i = 0; i < 3; i++) {
+        write_file(i == 1 ? "{\"tokens\":[{\"id\":\"b\",\"sha256\":\"" HASH "\"}]}"
+                          : "{\"tokens\":[{\"id\":\"a\",\"sha256\":\"" HASH "\"}]}");
+        assert_int_equal(gw_tokens_load(&set, file, error, sizeof error), KW_OK);
+        assert_true(set.tokens[0].full);
+        if (i == 0)
+            memcpy(before, set.tokens[0].principal, sizeof before);
+        assert_int_equal(memcmp(before, set.tokens[0].principal, GW_GUID_LEN) == 0, i != 1);
+        gw_token_set_free(&set);
+    }
 }
 
 /* An edit puts another file in the place of the old one: whose it is must not change, or the
@@ -291,13 +356,13 @@ static void owner_and_mode_stay(void **state)
     char token[64];
     struct stat now;
     bool root = geteuid() == 0;
-    assert_int_equal(gw_tokens_create(file, "one", token, sizeof token, error, sizeof error),
+    assert_int_equal(gw_tokens_create(file, "one", NULL, token, sizeof token, error, sizeof error),
                      KW_OK);
     assert_int_equal(stat(file, &now), 0);
     assert_int_equal(now.st_mode & 07777, 0600);
     assert_int_equal(chmod(file, 0640), 0);
     assert_int_equal(chown(file, root ? 12345 : geteuid(), root ? 54321 : getegid()), 0);
-    assert_int_equal(gw_tokens_create(file, "two", token, sizeof token, error, sizeof error),
+    assert_int_equal(gw_tokens_create(file, "two", NULL, token, sizeof token, error, sizeof error),
                      KW_OK);
     assert_int_equal(gw_tokens_revoke(file, "one", error, sizeof error), KW_OK);
     assert_int_equal(stat(file, &now), 0);
@@ -312,7 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(made_and_used), TEST(refused_headers),     TEST(revoked_on_an_open_connection),
         TEST(in_memory),     TEST(unix_peers),          TEST(broken_files),
-        TEST(edits),         TEST(owner_and_mode_stay),
+        TEST(edits),         TEST(owner_and_mode_stay), TEST(principals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

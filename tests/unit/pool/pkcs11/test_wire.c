@@ -52,6 +52,7 @@ static void all_records(struct kw_buf *out, struct kw_span *bodies, size_t *coun
     struct pool_wire_config config = {.module = kw_span_str("/lib/module.so"),
                                       .token_label = kw_span_str("label"),
                                       .sessions = 8,
+                                      .processors = 2,
                                       .loaded_keys = 256,
                                       .coalesce = true,
                                       .sandbox = POOL_SANDBOX_STRICT,
