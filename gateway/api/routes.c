@@ -62,7 +62,12 @@
     FULL(face_, v_,   GW_PUT,  "/keys/{}/restore",     "full_restore_key",    gw_restore_key_start, "restore/start/action"), \
     FULL(face_, true, GW_GET,  "/restore/{}/pending",  "full_restore_status", gw_restore_pending,   "restore/status/action")
 
+/* definitions exist at the root alone; clients read them at the scope of an assignment too */
 #define ROLES_AT(scope_) \
+    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list", \
+        gw_role_definitions_list,   "roleDefinitions/read/action"), \
+    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_get", \
+        gw_role_definitions_get,    "roleDefinitions/read/action"), \
     HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments",    "role_assignments_list", \
         gw_role_assignments_list,   "roleAssignments/read/action"), \
     HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_get", \
@@ -106,15 +111,6 @@ const struct gw_route gw_routes[] = {
     DOMAIN(GW_POST, "upload",           "domain_upload",           gw_domain_upload,           "upload/action", false),
     DOMAIN(GW_GET,  "upload/pending",   "domain_upload_pending",   gw_domain_upload_pending,   "upload/read", true),
 
-    HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list",
-        gw_role_definitions_list,   "roleDefinitions/read/action"),
-    /* az looks for a role's name at the scope of its assignment; definitions are those of all scopes */
-    HSM(GW_GET,    "/keys/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list",
-        gw_role_definitions_list,   "roleDefinitions/read/action"),
-    HSM(GW_GET,    "/keys/{}/providers/Microsoft.Authorization/roleDefinitions", "role_definitions_list",
-        gw_role_definitions_list,   "roleDefinitions/read/action"),
-    HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_get",
-        gw_role_definitions_get,    "roleDefinitions/read/action"),
     HSM(GW_PUT,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_put",
         gw_role_definitions_put,    "roleDefinitions/write/action"),
     HSM(GW_DELETE, "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_delete",

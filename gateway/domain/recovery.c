@@ -240,7 +240,7 @@ void gw_recovery_upload(struct gw_app *app, const char *text, size_t len,
 static void say_members(struct gw_app *app, char *details, size_t len)
 {
     struct pool_stats *stats = malloc(sizeof *stats);
-    size_t tokens = 0, serving = 0;
+    size_t tokens = 0, serve = 0;
     char away[256] = "";
     int used = 0;
     snprintf(details, len, "The gateway has its security domain.");
@@ -252,7 +252,7 @@ static void say_members(struct gw_app *app, char *details, size_t len)
         if (strcmp(member->kind, "pkcs11") != 0)
             continue;
         tokens++;
-        serving += member->serving;
+        serve += member->serving;
         if (!member->serving && used < (int)sizeof away)
             used += snprintf(away + used, sizeof away - (size_t)used, "%s%s", used ? ", " : "",
                              member->name);
@@ -260,7 +260,7 @@ static void say_members(struct gw_app *app, char *details, size_t len)
     free(stats);
     if (tokens > 0)
         snprintf(details, len, "The gateway has its security domain; %zu of %zu tokens serve%s%s.",
-                 serving, tokens, *away ? ", not yet: " : "", away);
+                 serve, tokens, *away ? ", not yet: " : "", away);
 }
 
 const char *gw_recovery_status(struct gw_app *app, bool upload_status, char *details, size_t len)

@@ -90,8 +90,10 @@ class Definitions(Case):
         for scope in ("/keys", "//keys", "/keys/any"):  # az looks where it is going to assign
             self.assertEqual(self.server.get(scope + DEFINITIONS).json, listed)
         # the spellings of clients: the scope "/", the scope ""
-        for prefix in ("//", "/"):
+        for prefix in ("//", "/", "/keys", "//keys/any"):
             self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}").json, listed)
+            self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}/{CRYPTO_USER}").json, user)
+        self.expect(self.server.request("PUT", f"/keys{DEFINITIONS}/{guid()}", role()), 405)
 
     def test_custom_role_lives(self):
         id = guid()
@@ -167,6 +169,8 @@ class Assignments(Case):
             self.assertEqual(self.server.get(f"{path}{ASSIGNMENTS}/{id}").json, made)
             # the same request again, as clients repeat it
             self.assertEqual(self.expect(self.server.request("PUT", f"{path}{ASSIGNMENTS}/{id}", body), 201).json, made)
+            # a wider scope has it too, as clients ask for it; a narrower or another one has not
+            self.assertEqual(self.server.get(f"{ASSIGNMENTS}/{id}").json, made)
             self.expect(self.server.get(f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
             self.expect(self.server.request("DELETE", f"/keys/other{ASSIGNMENTS}/{id}"), 404, "RoleAssignmentNotFound")
             # what it says cannot be changed

@@ -92,7 +92,7 @@ void gw_role_assignments_delete(struct gw_request *req)
 static bool copy(void *ctx, const struct vault_assignment *assignment)
 {
     struct gw_roles_call *call = ctx;
-    call->count = role_scope_equal(assignment->scope, call->scope);
+    call->count = role_scope_within(call->scope, assignment->scope);
     if (call->count > 0)
         gw_out_raw(&call->out, assignment->text, assignment->text_len);
     return true;
