@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "crypto/base/clock.h"
+#include "gateway/api/sites.h"
 #include "gateway/app.h"
 #include "gateway/auth/rate.h"
 #include "gateway/config/compare.h"
@@ -61,11 +62,16 @@ struct names {
     char text[sizeof((struct gw_reload_state *)0)->restart];
 };
 
-static void name_add(struct names *names, const char *member)
+static void name_add_part(struct names *names, const char *part, const char *which)
 {
     size_t used = strlen(names->text), room = sizeof names->text - used;
-    snprintf(names->text + used, room, "%sgroup.members%s%s%s", used > 0 ? ", " : "",
-             *member ? " (" : "", member, *member ? ")" : "");
+    snprintf(names->text + used, room, "%s%s%s%s%s", used > 0 ? ", " : "", part, *which ? " (" : "",
+             which, *which ? ")" : "");
+}
+
+static void name_add(struct names *names, const char *member)
+{
+    name_add_part(names, "group.members", member);
 }
 
 /* --- the group --- */
@@ -150,6 +156,44 @@ static void apply_group(struct gw_app *app, const struct gw_config *fresh, struc
     remove_others(app, fresh, restart);
 }
 
+/* --- vaults --- */
+
+/* gw_sites_note_fn */
+static void note_vault(void *ctx, const char *name, enum gw_site_change change)
+{
+    struct names *restart = ctx;
+    switch (change) {
+    case GW_SITE_ADDED:
+    case GW_SITE_CHANGED:
+        gw_log(GW_LOG_INFO, "vault configured", "vault", name, "what",
+               change == GW_SITE_ADDED ? "added" : "changed", NULL);
+        break;
+    case GW_SITE_LEFT:
+        gw_log(GW_LOG_WARN,
+               "a vault was taken out of the configuration; it is served as before until the next "
+               "start, and what it holds stays in the store",
+               "vault", name, NULL);
+        name_add_part(restart, "vaults", name);
+        break;
+    case GW_SITE_SAME:
+        break;
+    }
+}
+
+static void apply_vaults(struct gw_app *app, const struct gw_config *fresh, struct names *restart)
+{
+    if (gw_sites_reload(app->sites, fresh, note_vault, restart) != KW_OK) {
+        gw_log(GW_LOG_ERROR, "the vaults stay as they were: out of memory, or too many of them",
+               NULL);
+        name_add_part(restart, "vaults", "");
+        return;
+    }
+    for (size_t i = 0; i < fresh->vault_count; i++) {
+        if (gw_config_vault_members_changed(app->config, &fresh->vaults[i]))
+            name_add_part(restart, "vaults.members", fresh->vaults[i].name);
+    }
+}
+
 /* --- limits and tokens --- */
 
 static void apply_limits(struct gw_app *app, const struct gw_config *fresh)
@@ -207,7 +251,7 @@ static struct gw_config *read_config(struct gw_app *app, char *error, size_t err
         gw_log(GW_LOG_ERROR, "the configuration on disk is not valid; the running one stays",
                "error", error, NULL);
     else
-        gw_config_scopes(fresh, app->config); /* its own vaults count from the next start */
+        gw_config_scopes(fresh, app->config); /* members of vaults count from the next start */
     return fresh;
 }
 
@@ -218,6 +262,7 @@ static void reload(struct gw_app *app)
     struct gw_config *fresh = read_config(app, error, sizeof error);
     if (fresh) {
         gw_config_changed(app->config, fresh, restart.text, sizeof restart.text);
+        apply_vaults(app, fresh, &restart);
         apply_group(app, fresh, &restart);
         apply_limits(app, fresh);
         if (gw_app_backups_set(app, &fresh->backup) != KW_OK)

@@ -5,6 +5,7 @@
 
 #include "crypto/base/clock.h"
 #include "crypto/base/secret.h"
+#include "crypto/base/text.h"
 #include "pool/slot.h"
 
 #define LONELY_WAIT_NS KW_S(2)
@@ -320,6 +321,7 @@ void pool_member_transition(struct pool_member *member, enum pool_health_event e
     entered(member, from, to, event, kw_now_ns());
     if (from != to) {
         snprintf(member->reason, sizeof member->reason, "%s", reason != NULL ? reason : "");
+        kw_text_clean(member->reason);
         atomic_store_explicit(&member->word, with_field(word, 16, to), memory_order_release);
     }
     pthread_mutex_unlock(&pool->state_lock);
@@ -365,6 +367,7 @@ void pool_member_note(struct pool_member *member, const char *why)
 {
     pthread_mutex_lock(&member->pool->state_lock);
     snprintf(member->reason, sizeof member->reason, "%s", why);
+    kw_text_clean(member->reason);
     pthread_mutex_unlock(&member->pool->state_lock);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crypto/base/clock.h"
+#include "crypto/base/text.h"
 #include "pool/core/engine.h"
 #include "pool/limit.h"
 #include "pool/member_state.h"
@@ -161,6 +162,7 @@ static struct pool_member_stats *entry_of(struct pool *pool, unsigned m, struct 
         pool_member_sense(member, now_ns, sense, sizeof sense, reason, sizeof reason);
         snprintf(entry->reason, sizeof entry->reason, "its new settings: %.60s%s%.100s", sense,
                  reason[0] != '\0' ? ": " : "", reason);
+        kw_text_clean(entry->reason);
     } else {
         int64_t busy = atomic_load_explicit(&member->in_flight, memory_order_relaxed);
         entry->in_flight += busy > 0 ? (uint64_t)busy : 0;

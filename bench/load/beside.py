@@ -80,7 +80,7 @@ def measure(gateway, name, request, job, rounds, seconds):
     if seconds is None:
         with Jobs(job) as first:
             rate(gateway, path, body, 4)
-        seconds = min(60, max(2, round(first.took[0])))
+        seconds = min(30, max(2, round(first.took[0])))
     for _ in range(rounds):
         alone = rate(gateway, path, body, seconds)
         with Jobs(job) as jobs:

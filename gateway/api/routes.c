@@ -108,6 +108,11 @@ const struct gw_route gw_routes[] = {
 
     HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list",
         gw_role_definitions_list,   "roleDefinitions/read/action"),
+    /* az looks for a role's name at the scope of its assignment; definitions are those of all scopes */
+    HSM(GW_GET,    "/keys/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list",
+        gw_role_definitions_list,   "roleDefinitions/read/action"),
+    HSM(GW_GET,    "/keys/{}/providers/Microsoft.Authorization/roleDefinitions", "role_definitions_list",
+        gw_role_definitions_list,   "roleDefinitions/read/action"),
     HSM(GW_GET,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_get",
         gw_role_definitions_get,    "roleDefinitions/read/action"),
     HSM(GW_PUT,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_put",

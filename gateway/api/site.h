@@ -5,7 +5,8 @@
 #include "gateway/vault/keys/keys.h"
 #include "gateway/vault/roles/roles.h"
 
-/** One vault as the API shows it. Lives as long as the gateway; read by every loop. */
+/** One vault as the API shows it. Lives as long as the gateway and never changes, also when newer
+ *  terms took its place; read by every loop. */
 struct gw_site {
     const char *name; /* in the store: struct store_ref.vault */
     struct vault *vault;

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "crypto/base/clock.h"
+#include "crypto/base/text.h"
 #include "gateway/obs/log.h"
 #include "gateway/obs/metrics_pool.h"
 
@@ -239,6 +240,7 @@ void gw_backup_runs_failed(struct gw_backup_runs *runs, const char *vault, const
     if (entry) {
         failures = ++entry->failures;
         snprintf(entry->error, sizeof entry->error, "%s", why);
+        kw_text_clean(entry->error); /* in part of the storage, and it may have been cut */
     }
     pthread_mutex_unlock(&runs->lock);
     char text[24];

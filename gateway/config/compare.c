@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/config/vaults.h"
-
 static bool same(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
@@ -44,7 +42,6 @@ bool gw_config_changed(const struct gw_config *running, const struct gw_config *
         {"loops", running->loops == fresh->loops},
         {"workers", running->workers == fresh->workers},
         {"listeners", same_listeners(running, fresh)},
-        {"vaults", gw_config_vaults_equal(running, fresh)},
         {"admin", same(running->admin_bind, fresh->admin_bind)},
     };
     size_t used = 0;

@@ -21,6 +21,13 @@ bool gw_vault_name_ok(struct kw_span name);
 struct gw_config;
 /** Gives each member of `config` the scopes of the vaults of `vaults_of` that list it. */
 void gw_config_scopes(struct gw_config *config, const struct gw_config *vaults_of);
+struct gw_vault_config;
+/** The vault of that name, without case; NULL: the file does not list it. */
+const struct gw_vault_config *gw_config_vault(const struct gw_config *config, const char *name);
+/** Has the vault `fresh` other members than it has in `running` (none where that has no such
+ * vault)? */
+bool gw_config_vault_members_changed(const struct gw_config *running,
+                                     const struct gw_vault_config *fresh);
 
 enum gw_vault_type {
     GW_VAULT_BOTH, /* Key Vault and Managed HSM at once */

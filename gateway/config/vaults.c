@@ -178,30 +178,24 @@ void gw_config_vault_fini(struct gw_vault_config *vault)
     free(vault->name);
 }
 
-static bool same(const struct gw_vault_config *a, const struct gw_vault_config *b)
+const struct gw_vault_config *gw_config_vault(const struct gw_config *config, const char *name)
 {
-    if (strcmp(a->name, b->name) != 0 || a->type != b->type || a->host_count != b->host_count ||
-        a->retention_days != b->retention_days || a->member_count != b->member_count ||
-        a->purge_protection != b->purge_protection)
-        return false;
-    for (size_t i = 0; i < a->host_count; i++) {
-        if (strcmp(a->hosts[i], b->hosts[i]) != 0)
-            return false;
+    for (size_t i = 0; i < config->vault_count; i++) {
+        if (strcasecmp(config->vaults[i].name, name) == 0)
+            return &config->vaults[i];
     }
-    for (size_t i = 0; i < a->member_count; i++) {
-        if (strcmp(a->members[i], b->members[i]) != 0)
-            return false;
-    }
-    return true;
+    return NULL;
 }
 
-bool gw_config_vaults_equal(const struct gw_config *a, const struct gw_config *b)
+bool gw_config_vault_members_changed(const struct gw_config *running,
+                                     const struct gw_vault_config *fresh)
 {
-    if (a->vault_count != b->vault_count)
-        return false;
-    for (size_t i = 0; i < a->vault_count; i++) {
-        if (!same(&a->vaults[i], &b->vaults[i]))
-            return false;
+    const struct gw_vault_config *now = gw_config_vault(running, fresh->name);
+    if (fresh->member_count != (now ? now->member_count : 0))
+        return true;
+    for (size_t i = 0; i < fresh->member_count; i++) {
+        if (strcmp(now->members[i], fresh->members[i]) != 0)
+            return true;
     }
-    return true;
+    return false;
 }

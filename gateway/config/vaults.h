@@ -8,5 +8,3 @@
 KW_MUST_CHECK kw_status gw_config_vaults(struct gw_document *doc, const struct raw_config *raw,
                                          struct gw_config *config);
 void gw_config_vault_fini(struct gw_vault_config *vault);
-/** Do both say the same of their vaults? */
-bool gw_config_vaults_equal(const struct gw_config *a, const struct gw_config *b);

@@ -78,6 +78,21 @@ static kw_status add_chain(struct gw_x509_bundle *out, STACK_OF(X509) * certs, X
     return status;
 }
 
+kw_status gw_bundle_certs(struct gw_x509_bundle *out, STACK_OF(X509) * certs, const char **why)
+{
+    int count = sk_X509_num(certs);
+    if (count < 1 || count > GW_X509_CHAIN_MAX) {
+        *why = "The value holds no certificate, or more than 16.";
+        return KW_E_INPUT;
+    }
+    X509 *leaf = sk_X509_delete(certs, 0);
+    kw_status status = add_chain(out, certs, leaf, true);
+    X509_free(leaf);
+    if (status != KW_OK)
+        gw_x509_bundle_clear(out);
+    return status;
+}
+
 kw_status gw_bundle_make(struct gw_x509_bundle *out, struct kc_key *key, STACK_OF(X509) * certs,
                          bool keep_order, const char **why)
 {

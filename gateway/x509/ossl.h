@@ -35,6 +35,10 @@ X509 *gw_cert_parse(struct kw_span der);
 KW_MUST_CHECK kw_status gw_bundle_make(struct gw_x509_bundle *out, struct kc_key *key,
                                        STACK_OF(X509) * certs, bool keep_order, const char **why);
 
+/** Certificates without a key, in their order. */
+KW_MUST_CHECK kw_status gw_bundle_certs(struct gw_x509_bundle *out, STACK_OF(X509) * certs,
+                                        const char **why);
+
 /** Rounds of a password-based encryption's key derivation, added to `*rounds`. KW_E_UNSUPPORTED:
  *  another derivation than PBKDF2 and that of PKCS#12, or more than are done here in all. */
 KW_MUST_CHECK kw_status gw_pbe_count(const X509_ALGOR *alg, int64_t *rounds);

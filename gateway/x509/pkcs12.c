@@ -15,6 +15,7 @@ struct reading {
     int bags;
     PKCS8_PRIV_KEY_INFO *key;
     STACK_OF(X509) * certs;
+    bool keyless; /* without a private key it is whole too */
     const char *why;
 };
 
@@ -174,6 +175,8 @@ static kw_status read_all(struct reading *r, PKCS12 *p12)
 static kw_status finish(struct reading *r, struct gw_x509_bundle *out, bool keep_order)
 {
     struct kc_key *key = NULL;
+    if (!r->key && r->keyless)
+        return gw_bundle_certs(out, r->certs, &r->why);
     if (!r->key)
         return fail(r, KW_E_INPUT, "The PKCS#12 value holds no private key.");
     EVP_PKEY *pkey = EVP_PKCS82PKEY(r->key);
@@ -201,11 +204,12 @@ static PKCS12 *parse(struct kw_span der)
     return p12;
 }
 
-kw_status gw_x509_from_pkcs12(struct gw_x509_bundle *out, struct kw_span der, const char *password,
-                              bool keep_order, const char **why)
+static kw_status read_value(struct gw_x509_bundle *out, struct kw_span der, const char *password,
+                            bool keyless, bool keep_order, const char **why)
 {
     kw_status status = KW_E_INPUT;
     struct reading r = {.password = password ? password : "",
+                        .keyless = keyless,
                         .why = "The value is not PKCS#12 with a key and its certificate."};
     size_t password_len = strlen(r.password);
     *out = (struct gw_x509_bundle){0};
@@ -224,6 +228,23 @@ kw_status gw_x509_from_pkcs12(struct gw_x509_bundle *out, struct kw_span der, co
     PKCS12_free(p12);
     ERR_pop_to_mark();
     *why = r.why;
+    return status;
+}
+
+kw_status gw_x509_from_pkcs12(struct gw_x509_bundle *out, struct kw_span der, const char *password,
+                              bool keep_order, const char **why)
+{
+    return read_value(out, der, password, false, keep_order, why);
+}
+
+kw_status gw_x509_pkcs12_to_pem(struct kw_secret *out, struct kw_span der)
+{
+    struct gw_x509_bundle bundle;
+    const char *why;
+    *out = (struct kw_secret){0};
+    KW_TRY(read_value(&bundle, der, "", true, true, &why));
+    kw_status status = gw_x509_to_pem(out, bundle.key, bundle.certs, bundle.count);
+    gw_x509_bundle_clear(&bundle);
     return status;
 }
 

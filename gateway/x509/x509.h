@@ -140,6 +140,9 @@ KW_MUST_CHECK kw_status gw_x509_from_pkcs12(struct gw_x509_bundle *out, struct k
 /** PEM: the key (PKCS#8; left out when NULL), then the certificates. */
 KW_MUST_CHECK kw_status gw_x509_to_pem(struct kw_secret *out, const struct kc_key *key,
                                        const struct gw_x509_bytes *certs, size_t count);
+/** PEM of what gw_x509_to_pkcs12 made: its key where it has one, then its certificates in their
+ *  order. KW_E_INPUT for what it did not make. Derives keys: not on an event loop. */
+KW_MUST_CHECK kw_status gw_x509_pkcs12_to_pem(struct kw_secret *out, struct kw_span der);
 /** PKCS#12 DER under the empty password (AES-256-CBC, PBKDF2 and MAC with SHA-256). */
 KW_MUST_CHECK kw_status gw_x509_to_pkcs12(struct kw_secret *out, const struct kc_key *key,
                                           const struct gw_x509_bytes *certs, size_t count);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "crypto/base/text.h"
 #include "pool/pkcs11/control.h"
 #include "pool/pkcs11/login.h"
 #include "pool/pkcs11/spawn.h"
@@ -326,9 +327,7 @@ static void on_failed(struct pool_p11 *p11, struct pool_p11_host *host, struct k
     if (pool_wire_get_failed(body, &msg) == KW_OK) {
         mismatch = msg.stage == POOL_WIRE_STAGE_MISMATCH;
         snprintf(why, sizeof(why), "%.*s", (int)msg.reason.len, (const char *)msg.reason.data);
-        for (char *c = why; *c != '\0'; c++) {
-            *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
-        }
+        kw_text_clean(why);
     }
     if (mismatch) {
         pool_p11_on_other_domain(p11, host, why);

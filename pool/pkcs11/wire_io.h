@@ -2,6 +2,7 @@
 /* Inside the codecs of the host protocol (wire.c, wire_list.c): writer and reader of one record. A
  * bad step makes the whole record bad, checked once at the end. */
 
+#include "crypto/base/text.h"
 #include "pool/pkcs11/wire.h"
 
 #define LENGTH_BYTES 4
@@ -175,9 +176,7 @@ static inline void get_text(struct reader *r, char *out, size_t cap)
     }
     out[text.len] = '\0';
     for (size_t i = 0; i < text.len; i++) {
-        /* shown in status pages and logs: nothing that could steer a terminal */
-        if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f) {
-            out[i] = '?';
-        }
+        out[i] = out[i] == '\0' ? '?' : out[i];
     }
+    kw_text_clean(out); /* shown in status pages and logs */
 }

@@ -7,7 +7,8 @@ import time
 import unittest
 
 from faults import Clients, Key, until
-from hsm import PIN, Group, kill_process
+from full_backup_test import run
+from hsm import PIN, Wide, kill_process
 
 
 def token(server, *words):
@@ -26,7 +27,7 @@ def changes(server, name, since):
 
 class Loss(unittest.TestCase):
     def setUp(self):
-        self.server = Group(["hsm-a", "hsm-b", "hsm-c"], group="  recovery: { retries: -1, interval: 200ms }\n").start()
+        self.server = Wide(["hsm-a", "hsm-b", "hsm-c"], group="  recovery: { retries: -1, interval: 200ms }\n").start()
         self.clients = None
 
     def tearDown(self):
@@ -88,6 +89,28 @@ class Loss(unittest.TestCase):
         # who it is now is kept: it comes back by itself
         kill_process(server.host_pid("hsm-b"))
         server.wait_serving(["hsm-b"])
+
+    def test_backup_and_restore_under_load(self):
+        """Clients go on from the state before to the restored one without a fault."""
+        server = self.server
+        keys = [Key(server, f"k{i}", kty) for i, kty in enumerate(["RSA-HSM", "EC-HSM", "EC"] * 2)]
+        for i in range(200):
+            self.assertEqual(server.request("PUT", f"/secrets/s{i}", {"value": "x" * 500}).status, 200)
+        place = {"storageResourceUri": f"file://{server.store}"}
+        self.clients = clients = Clients(server, *keys, threads=4)
+        for _ in range(3):
+            job = run(server, "POST", "/backup", place)
+            self.assertEqual(job["status"], "Succeeded", job)
+            folder = job["azureStorageBlobContainerUri"].rsplit("/", 1)[1]
+            self.assertEqual(server.request("PUT", "/secrets/after", {"value": "the backup"}).status, 200)
+            job = run(server, "PUT", "/restore", {"sasTokenParameters": place, "folderToRestore": folder})
+            self.assertEqual(job["status"], "Succeeded", job)
+            self.assertEqual(server.get("/secrets/after").status, 404)
+            at = clients.good
+            until(lambda: clients.good > at + 50, 30, lambda: "no answers after the restore")
+        clients.end()
+        print(f"\n    {clients.good} answers, slowest {clients.slowest() * 1000:.0f} ms", flush=True)
+        self.assertEqual(([], 0), (clients.bad[:5], clients.wrong), f"{len(clients.bad)} bad answers")
 
     def test_all_of_them(self):
         """The gateway still has its domain: each new token is joined by a word, and opens every key."""

@@ -193,6 +193,31 @@ class Recovery(Base):
         at = len(text) - 60  # in the ciphertext or the tag
         where[name] = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1:]
 
+    def test_changed_transfer_blob(self):
+        """What reaches the gateway changed is refused, keeps the exchange key, and changes nothing."""
+        source, target = self.fresh("--await-domain"), self.fresh("--await-domain")
+        file, exchange, made = self.download(source), self.path("pem"), self.path("json")
+        self.domain(target, "init-recovery", "-o", exchange)
+        subprocess.run([target.binary, "domain", "upload", file, "--keys", self.who.keys("ab"), "--exchange", exchange, "-o", made], check=True)
+        whole = json.loads(pathlib.Path(made).read_text())
+        draw = random.Random(8)
+        for turn in range(24):
+            blob = json.loads(json.dumps(whole))
+            where, name = (blob["WrappedKey"], "enc_key") if turn % 2 else (draw.choice(blob["EncData"]["data"]), "compact_jwe")
+            parts = where[name].split(".")
+            which = draw.choice([i for i, part in enumerate(parts) if len(part) > 1])
+            at = draw.randrange(len(parts[which]) - 1)  # the last letter of a part has bits that say nothing
+            letter = parts[which][at]
+            parts[which] = parts[which][:at] + ("A" if letter != "A" else "B") + parts[which][at + 1:]
+            where[name] = ".".join(parts)
+            answer = target.post("/securitydomain/upload", {"value": json.dumps(blob)})
+            self.expect(answer, 400, "BadParameter")
+            self.expect(target.get("/keys"), 403, "Forbidden", "HsmNotActivated")
+            self.assertEqual([p.name for p in target.data.iterdir() if p.name.startswith("domain")], [])
+        self.domain(target, "upload", made)
+        self.active(target)
+        self.assertEqual(self.key_of(source), self.key_of(target))
+
     def test_objects_of_another_domain(self):
         source, target = self.fresh("--await-domain"), self.fresh()
         file = self.download(source)
@@ -285,6 +310,80 @@ class Members(Base):
             self.health(group, name, "up")
         self.assertNotIn('"mismatched"', group.log())
         group.create("again", "EC-HSM")
+
+    def test_another_domain_for_a_group_that_serves(self):
+        """Nothing of the domain before is left: not on the tokens, not in its file, not in a process."""
+        source = self.fresh("--await-domain")
+        file = self.download(source)
+        group = Group(["one", "two"])
+        self.servers.append(group)
+        group.start()
+        group.create("mine", "EC-HSM")
+        for path in ("/keys/mine", "/deletedkeys/mine"):
+            group.request("DELETE", path)
+        before = {name: group.mark_of(name) for name in ("one", "two")}
+        hosts = [group.host_pid(name) for name in before]
+        old, key = group.folder / "old", self.key_of(group)
+        os.link(group.data / "domain.key", old)
+        self.assertEqual(old.read_bytes(), key)
+        self.domain(group, "upload", file, "--keys", self.who.keys("bc"))
+        self.active(group)
+        group.wait_serving(["one", "two"])
+        self.assertEqual(self.key_of(group), self.key_of(source))
+        self.assertEqual(old.read_bytes(), bytes(len(key)))
+        marks = {name: group.mark_of(name) for name in ("one", "two")}
+        self.assertEqual(len({*marks.values(), *before.values()}), 2, (before, marks))
+        self.assertFalse([pid for pid in hosts if os.path.exists(f"/proc/{pid}")])
+        self.assertEqual([p.name for p in group.data.iterdir() if p.name.startswith(("join-", "domain.key."))], [])
+        group.create("theirs", "EC-HSM")
+
+    def test_kills(self):
+        """The gateway and its hosts die at any moment of an upload: every token ends in the domain that the gateway has."""
+        source = self.fresh("--await-domain")
+        file, draw, seen = self.download(source), random.Random(9), {True: 0, False: 0}
+        new = self.key_of(source)
+        group = Group(["one", "two"])
+        self.servers.append(group)
+        for _ in range(max(3, int(os.environ.get("KEYWARD_KILLS", "3")) // 8)):
+            for path in group.data.iterdir():
+                if path.name.startswith(("domain.key", "keyward.db", "join-", "member-")):
+                    path.unlink()
+            group.cli("init", "-c", str(group.config))
+            group.start(wait=False)
+            for name in ("one", "two"):  # they have the mark of the turn before
+                self.join(group, name)
+            old, exchange, blob = self.key_of(group), self.path("pem"), self.path("json")
+            self.domain(group, "init-recovery", "-o", exchange)
+            self.domain(group, "upload", file, "--keys", self.who.keys("ab"), "--exchange", exchange, "-o", blob)
+            client = subprocess.Popen([group.binary, "domain", "upload", blob, "-c", str(group.config)], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            time.sleep(draw.uniform(0, 1.2))
+            group.process.kill()
+            group.process.wait()
+            client.kill()
+            client.wait()
+            group.process.stdout.close()
+            group.errors.close()
+            group.close()
+            mark = len(group.log())
+            group.start()  # until both serve
+            key = self.key_of(group)
+            self.assertIn(key, (old, new))
+            seen[key == new] += 1
+            self.assertNotIn('"mismatched"', group.log()[mark:])
+            self.assertEqual(len({group.mark_of(name) for name in ("one", "two")}), 1)
+            self.assertEqual([p.name for p in group.data.iterdir() if p.name.startswith("domain.key.")], [])
+            self.assertEqual(group.stop(), 0)
+        print(f"\n    after the kills: {seen[True]} in the new domain, {seen[False]} in the one before", flush=True)
+
+    def join(self, group, name):
+        end = time.monotonic() + 40
+        while group.members().get(name, {}).get("health") not in ("up", "mismatched"):
+            self.assertLess(time.monotonic(), end, group.members())
+            time.sleep(0.05)
+        if group.members()[name]["health"] == "mismatched":
+            group.cli("member", "replace", name, "-c", str(group.config))
+            self.health(group, name, "up")
 
     def health(self, group, name, wanted):
         deadline = time.monotonic() + 40

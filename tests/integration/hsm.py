@@ -98,11 +98,14 @@ class Group(Server):
             self.wait_serving(self.tokens.labels)
         return self
 
-    def members(self):
+    def status(self):
         import json
         import urllib.request
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/status.json", timeout=10) as r:
-            return {m["name"]: m for m in json.load(r)["members"]}
+            return json.load(r)
+
+    def members(self):
+        return {m["name"]: m for m in self.status()["members"]}
 
     def wait_serving(self, names, seconds=60):
         """Until every named member may take work."""

@@ -87,6 +87,8 @@ class Definitions(Case):
         admin = built["Managed HSM Administrator"]["properties"]["permissions"][0]["dataActions"]
         self.assertFalse([a for a in admin if "/keys/" in a])
         self.assertEqual(self.server.get(f"{DEFINITIONS}/{CRYPTO_USER.upper()}").json, user)
+        for scope in ("/keys", "//keys", "/keys/any"):  # az looks where it is going to assign
+            self.assertEqual(self.server.get(scope + DEFINITIONS).json, listed)
         # the spellings of clients: the scope "/", the scope ""
         for prefix in ("//", "/"):
             self.assertEqual(self.server.get(f"{prefix}{DEFINITIONS}").json, listed)

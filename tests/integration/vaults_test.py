@@ -1,8 +1,11 @@
 """Many vaults on one gateway: the host name selects, each has its own objects and manners."""
 
 import pathlib
+import signal
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 from hsm import Group
@@ -114,6 +117,114 @@ class Configured(Case):
         self.expect(self.server.post("/rng", {"count": 8}, headers=self.on("free.localhost")), 200)
 
 
+class Reloaded(unittest.TestCase):
+    """SIGHUP takes over what the file says of vaults by then."""
+
+    def setUp(self):
+        self.server = Gateway([]).start()
+        self.addCleanup(self.server.remove)
+        self.addCleanup(lambda: self.assertEqual(self.server.stop(), 0))
+
+    def on(self, host):
+        return at(host, self.server)
+
+    def reload(self, change):
+        """What needs a restart after the file was rewritten."""
+        before = self.server.log().count("reload done")
+        self.server.config.write_text(change(self.server.config.read_text()))
+        self.server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while self.server.log().count("reload done") == before:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        state = self.server.status()["reload"]
+        self.assertEqual(state["error"], "")
+        return state["restart_needed"]
+
+    def make(self, name, host, status=200):
+        made = self.server.post(f"/keys/{name}/create", {"kty": "EC"}, headers=self.on(host))
+        self.assertEqual(made.status, status, made.body)
+        return made.json
+
+    def test_added(self):
+        self.make("k", "fresh.localhost", 404)
+        self.assertIn(self.reload(lambda text: text + "  - { name: fresh, type: hsm, hosts: [fresh.example] }\n"), ("",))
+        self.assertEqual(self.make("k", "fresh.localhost")["key"]["kty"], "EC-HSM")
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("fresh.example")).status, 200)
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("bank.localhost")).status, 404)
+
+    def test_changed(self):
+        def deleted(name, host):
+            self.make(name, host)
+            answer = self.server.request("DELETE", f"/keys/{name}", headers=self.on(host)).json
+            return answer["attributes"]["recoverableDays"], answer["attributes"]["recoveryLevel"]
+
+        self.assertEqual(deleted("before", "free.localhost"), (90, "Recoverable+Purgeable"))
+        self.reload(lambda text: text.replace("{ name: free }", "{ name: free, type: hsm, retention_days: 9, purge_protection: true, "
+                                              "hosts: [free.example] }"))
+        self.assertEqual(deleted("after", "free.example"), (9, "CustomizedRecoverable"))
+        self.assertEqual(self.make("hsm", "free.localhost")["key"]["kty"], "EC-HSM")
+        self.assertEqual(self.server.request("DELETE", "/deletedkeys/after", headers=self.on("free.localhost")).status, 403)
+        # and back: the default vault as well, which the file did not name before
+        self.reload(lambda text: text.replace(", type: hsm, retention_days: 9, purge_protection: true", "")
+                    + "  - { name: default, retention_days: 8 }\n")
+        self.assertEqual(deleted("again", "free.example"), (90, "Recoverable+Purgeable"))
+        self.assertEqual(deleted("bare", "localhost"), (8, "CustomizedRecoverable+Purgeable"))
+
+    def test_names_change_hands_while_requests_come(self):
+        self.make("mark", "bank.localhost")
+        self.make("mark", "payments.localhost")
+        wrong, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                answer = self.server.get("/keys/mark", headers=self.on("payments.keys.example"))
+                if answer.status != 200:  # the default vault has none
+                    wrong.append(answer.body)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            for _ in range(3):
+                self.reload(lambda text: text.replace(", hosts: [payments.keys.example]", "").replace(
+                    "{ name: bank,", "{ name: bank, hosts: [payments.keys.example],"))
+                self.reload(lambda text: text.replace(" hosts: [payments.keys.example],", "").replace(
+                    "{ name: payments, type: vault,", "{ name: payments, type: vault, hosts: [payments.keys.example],"))
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(wrong, [])
+
+    def test_taken_out(self):
+        self.make("k", "payments.localhost")
+        line = next(line for line in CONFIG.splitlines() if "payments" in line).format()
+        self.assertEqual(self.reload(lambda text: text.replace(line, "")), "vaults (payments)")
+        for host in ("payments.localhost", "payments.keys.example"):  # not to the default vault
+            self.assertEqual(self.server.get("/keys/k", headers=self.on(host)).status, 200)
+        self.assertIn("taken out of the configuration", self.server.log())
+        # another vault may have its host name
+        self.assertEqual(self.reload(lambda text: text.replace("{ name: free", "{ name: free, hosts: [payments.keys.example]")),
+                         "vaults (payments)")
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("payments.keys.example")).status, 404)
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("payments.localhost")).status, 200)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("payments.localhost")).status, 404)
+        self.assertIn(self.reload(lambda text: text + line + "\n" if "keys.example]" not in text
+                                  else text.replace(", hosts: [payments.keys.example]", "") + line + "\n"), ("",))
+        self.assertEqual(self.server.get("/keys/k", headers=self.on("payments.keys.example")).status, 200)
+
+    def test_a_file_with_a_fault(self):
+        self.server.config.write_text(self.server.config.read_text() + "  - { name: x }\n  - { name: good }\n")
+        self.server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while not self.server.status()["reload"]["error"]:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
+        self.assertIn("vaults[3].name", self.server.status()["reload"]["error"])
+        self.make("k", "good.localhost", 404)
+
+
 class OwnMembers(unittest.TestCase):
     """A vault with members of its own is served by them alone, on real tokens."""
 
@@ -140,6 +251,18 @@ class OwnMembers(unittest.TestCase):
             self.assertTrue(refused.headers["Retry-After"])
             self.assertEqual(self.sign(server, second).status, 200)
             server.cli("member", "activate", "left", "-c", str(server.config))
+            self.assertEqual(self.sign(server, first).status, 200)
+            # members of vaults are read at the start alone: until then nothing changes hands
+            text = server.config.read_text()
+            server.config.write_text(text.replace("members: [left]", "members: [left, right]")
+                                     + "  - { name: third, members: [right] }\n")
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 20
+            while not server.status()["reload"]["restart_needed"]:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            self.assertEqual(server.status()["reload"]["restart_needed"], "vaults.members (first), vaults.members (third)")
+            self.assertEqual(server.get("/keys", headers=at("third.localhost", server)).status, 404)
             self.assertEqual(self.sign(server, first).status, 200)
         finally:
             self.assertEqual(server.stop(), 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "crypto/base/secret.h"
+#include "crypto/base/text.h"
 #include "gateway/api/json/base64url.h"
 
 static char *room_get(struct gw_arena *arena, size_t len)
@@ -106,22 +107,6 @@ static void escape_one(struct gw_out *out, unsigned char c)
     }
 }
 
-/* Bytes of the character at `s`, which has bytes above ASCII; 0: it is not well-formed (RFC 3629).
- */
-static size_t utf8_len(const unsigned char *s, size_t left)
-{
-    size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len > left)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 void gw_out_string(struct gw_out *out, const char *data, size_t len)
 {
     gw_out_raw(out, "\"", 1);
@@ -130,7 +115,7 @@ void gw_out_string(struct gw_out *out, const char *data, size_t len)
         unsigned char c = (unsigned char)data[i];
         if (c >= 0x20 && c != '"' && c != '\\' && c < 0x7f)
             continue;
-        size_t whole = c >= 0x80 ? utf8_len((const unsigned char *)data + i, len - i) : 0;
+        size_t whole = c >= 0x80 ? kw_utf8_len((const unsigned char *)data + i, len - i) : 0;
         if (whole > 0) {
             i += whole - 1;
             continue;

@@ -5,6 +5,7 @@
 #include "crypto/base/clock.h"
 #include "gateway/api/json/read.h"
 #include "gateway/api/objects/page.h"
+#include "gateway/api/secrets/convert.h"
 #include "gateway/api/secrets/secret_json.h"
 #include "gateway/app.h"
 
@@ -63,8 +64,15 @@ void gw_secrets_set(struct gw_request *req)
 
 /* --- get --- */
 
-/* May it be given out now, in the form that is asked for? A certificate's secret is given out as
- * its policy says; other secrets have one form only, and the parameter says nothing of them. */
+/* Does the request ask for a certificate's secret in another form than its policy says? Other
+ * secrets have one form only, and the parameter says nothing of them. */
+static bool asks_other_form(struct gw_request *req, const struct vault_secret *secret,
+                            struct kw_span *wanted)
+{
+    return secret->managed && gw_query_get(req, "outContentType", wanted) &&
+           !kw_span_equal(*wanted, kw_span_of(secret->content_type, secret->content_type_len));
+}
+
 static bool check_get(struct gw_request *req, const struct vault_secret *secret,
                       struct gw_fault *fault)
 {
@@ -74,10 +82,9 @@ static bool check_get(struct gw_request *req, const struct vault_secret *secret,
         return gw_fault_set(fault, 403, "Forbidden", why,
                             "Operation get is not allowed on a %s secret.",
                             secret->attributes.enabled ? "not yet valid" : "disabled");
-    if (secret->managed && gw_query_get(req, "outContentType", &wanted) &&
-        !kw_span_equal(wanted, kw_span_of(secret->content_type, secret->content_type_len)))
-        return gw_fault_bad(fault, "The query parameter 'outContentType' must be the content type "
-                                   "of the certificate's policy: this service does not convert.");
+    if (asks_other_form(req, secret, &wanted) && !kw_span_equal(wanted, kw_span_str(GW_TYPE_PEM)))
+        return gw_fault_bad(fault, "The query parameter 'outContentType' must be " GW_TYPE_PEM
+                                   ", or the content type of the certificate's policy.");
     return true;
 }
 
@@ -85,9 +92,14 @@ static void reply_get(void *ctx, kw_status status, struct vault_secret *secret)
 {
     struct gw_request *req = ctx;
     struct gw_fault fault;
+    struct kw_span wanted;
     if (status == KW_OK && !check_get(req, secret, &fault)) {
         gw_reply_fault(req, &fault);
         gw_request_unref(req);
+        return;
+    }
+    if (status == KW_OK && asks_other_form(req, secret, &wanted)) {
+        gw_secret_convert(req, secret);
         return;
     }
     gw_reply_secret_value(req, status, secret);

@@ -119,6 +119,7 @@ static kw_status make_others(struct cert_issue *issue)
         .value = kw_span_of(issue->value.data, issue->value.len),
         .content_type = kw_span_str(type),
         .managed = true,
+        .previous = issue->job->cert ? issue->job->cert->version : NULL,
         .attributes = cert->attributes,
         .tags = issue->tags,
         .tag_count = issue->tag_count,

@@ -9,7 +9,7 @@
 #define FORMAT 1
 
 /* Beside enum vault_field. */
-enum field { F_MANAGED = 1, F_CONTENT_TYPE, F_BLOB, F_LAST = VAULT_F_TAG };
+enum field { F_MANAGED = 1, F_CONTENT_TYPE, F_BLOB, F_PREVIOUS, F_LAST = VAULT_F_TAG };
 
 kw_status vault_secret_record_seal(const struct kc_domain *domain,
                                    const struct vault_secret *secret, uint8_t **out,
@@ -20,8 +20,8 @@ kw_status vault_secret_record_seal(const struct kc_domain *domain,
         secret->content_type_len > VAULT_CONTENT_TYPE_MAX)
         return KW_E_INPUT;
     KW_TRY(vault_common_room(&secret->object, &room));
-    room += 1 + VAULT_NUMBER_ROOM + 2 * VAULT_FIELD_HEADER + secret->content_type_len +
-            secret->blob_len;
+    room += 1 + VAULT_NUMBER_ROOM + 3 * VAULT_FIELD_HEADER + secret->content_type_len +
+            secret->blob_len + strlen(secret->previous);
     struct kw_buf plain = {.data = malloc(room), .cap = room};
     if (!plain.data)
         return KW_E_NOMEM;
@@ -29,6 +29,7 @@ kw_status vault_secret_record_seal(const struct kc_domain *domain,
     vault_put_number(&plain, F_MANAGED, secret->managed);
     vault_put_bytes(&plain, F_CONTENT_TYPE, secret->content_type, secret->content_type_len);
     vault_put_bytes(&plain, F_BLOB, secret->blob, secret->blob_len);
+    vault_put_bytes(&plain, F_PREVIOUS, secret->previous, strlen(secret->previous));
     vault_put_attributes(&plain, &secret->object);
     vault_put_tags(&plain, &secret->object);
     return vault_seal(domain, &secret->object, &plain, out, out_len);
@@ -37,6 +38,7 @@ kw_status vault_secret_record_seal(const struct kc_domain *domain,
 static bool take_field(void *ctx, unsigned which, struct kw_span field)
 {
     struct vault_secret *secret = ctx;
+    size_t len = 0;
     switch (which) {
     case F_MANAGED:
         return vault_take_flag(field, &secret->managed);
@@ -46,6 +48,9 @@ static bool take_field(void *ctx, unsigned which, struct kw_span field)
     case F_BLOB:
         return vault_take_copy(field, VAULT_SECRET_MAX + KC_SEAL_OVERHEAD, &secret->blob,
                                &secret->blob_len);
+    case F_PREVIOUS:
+        return field.len == STORE_VERSION_LEN &&
+               vault_take_bytes(field, (uint8_t *)secret->previous, STORE_VERSION_LEN, &len);
     default:
         return false;
     }

@@ -90,6 +90,8 @@ static kw_status fill(struct vault_secret *secret, const struct kc_domain *domai
 {
     struct vault_attributes *a = &secret->attributes;
     secret->managed = req->managed;
+    if (req->previous && strlen(req->previous) == STORE_VERSION_LEN)
+        memcpy(secret->previous, req->previous, sizeof secret->previous);
     *a = req->attributes;
     a->exportable = false;
     if (a->created == 0)

@@ -14,8 +14,9 @@
 
 struct vault_secret {
     VAULT_OBJECT;
-    bool managed;       /* belongs to the certificate of its name and version */
-    char *content_type; /* NULL: none */
+    bool managed;                         /* belongs to the certificate of its name and version */
+    char previous[STORE_VERSION_LEN + 1]; /* of that certificate, before this one; "": none */
+    char *content_type;                   /* NULL: none */
     size_t content_type_len;
     uint8_t *blob; /* the sealed value */
     size_t blob_len;
@@ -29,6 +30,7 @@ struct vault_secret_request {
     const char *version; /* NULL: a new one; else 32 hex digits (that of the certificate) */
     struct kw_span value, content_type;
     bool managed;
+    const char *previous;               /* the certificate's version before this one; NULL: none */
     struct vault_attributes attributes; /* created and updated become now when they are 0 */
     const struct vault_tag *tags;
     size_t tag_count;

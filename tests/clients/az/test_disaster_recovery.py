@@ -22,7 +22,7 @@ from full_backup_test import run  # noqa: E402
 from hsm import Group  # noqa: E402
 
 HSM = ("--hsm-name", "localhost")
-CRYPTO_USER, PERSON = "21dbd100-6940-42c2-9190-5d6cb909625b", "9d7f3c1a-0000-4000-8000-000000000001"
+PERSON = "9d7f3c1a-0000-4000-8000-000000000001"
 STORE = ("--storage-account-name", ACCOUNT, "--blob-container-name", "backups")
 
 
@@ -152,7 +152,7 @@ class DisasterRecovery(unittest.TestCase):
         source.close()  # it has started anew, with its domain
         fill(source)
         self.kv("key", "create", *HSM, "--name", "made-by-az", "--kty", "RSA-HSM", "--size", "2048", "--tags", "a=b", "c=d")
-        self.kv("role", "assignment", "create", *HSM, "--role", CRYPTO_USER, "--assignee-object-id", PERSON,
+        self.kv("role", "assignment", "create", *HSM, "--role", "Managed HSM Crypto User", "--assignee-object-id", PERSON,
                 "--assignee-principal-type", "User", "--scope", "/keys/made-by-az")
         before, work = inventory(source), Work(source)
         roles = self.roles()
