@@ -17,7 +17,7 @@ def main():
     ca = str(server.data / "ca.pem")
     environment = dict(os.environ, KEYWARD_URL=f"https://localhost:{server.port}",
                        KEYWARD_TOKEN=server.token, KEYWARD_CA=ca, NODE_EXTRA_CA_CERTS=ca,
-                       REQUESTS_CA_BUNDLE=ca, KEYWARD_DATA=str(server.data))
+                       REQUESTS_CA_BUNDLE=ca, KEYWARD_DATA=str(server.data), KEYWARD_PID=str(server.process.pid))
     code = 1
     try:
         code = subprocess.run(sys.argv[1:], env=environment, check=False).returncode

@@ -49,6 +49,8 @@ static bool read_assignment(struct gw_roles_call *call, const json_t *root, stru
         return false;
     kw_status status =
         vault_assignment_make(&call->assignment, call->id, principal, role, call->scope);
+    gw_guid_write(call->principal, principal);
+    gw_guid_write(call->role_id, role);
     return status == KW_OK || gw_fault_status(fault, status, (struct kw_span){0});
 }
 
@@ -92,7 +94,7 @@ void gw_role_assignments_delete(struct gw_request *req)
 static bool copy(void *ctx, const struct vault_assignment *assignment)
 {
     struct gw_roles_call *call = ctx;
-    call->count = role_scope_equal(assignment->scope, call->scope);
+    call->count = role_scope_within(call->scope, assignment->scope);
     if (call->count > 0)
         gw_out_raw(&call->out, assignment->text, assignment->text_len);
     return true;

@@ -82,7 +82,7 @@ static enum vault_roles_why check_unassign(const struct change *change,
     const struct vault_assignment *a = roles_model_assignment(model, change->id);
     struct role_scope scope;
     bool is = a && role_scope_read(&scope, kw_span_str(change->scope)) &&
-              role_scope_equal(a->scope, scope);
+              role_scope_within(scope, a->scope);
     return is ? VAULT_ROLES_WHY_STATUS : VAULT_ROLES_WHY_NO_ASSIGNMENT;
 }
 

@@ -95,7 +95,7 @@ void vault_roles_delete(struct vault_roles *roles, struct gw_loop *loop,
 void vault_roles_assign(struct vault_roles *roles, struct gw_loop *loop,
                         struct vault_assignment *assignment, vault_roles_change_fn *done,
                         void *ctx);
-/** Deletes the assignment `id` at just this scope. */
+/** Deletes the assignment `id` of this scope or one within it. */
 void vault_roles_unassign(struct vault_roles *roles, struct gw_loop *loop,
                           const uint8_t id[GW_GUID_LEN], struct role_scope scope,
                           vault_roles_change_fn *done, void *ctx);

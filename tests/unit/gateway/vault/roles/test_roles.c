@@ -141,8 +141,11 @@ static void test_assignments(void **state)
     /* read anew it is the same */
     assert_int_equal(release(tv, roles), KW_OK);
     assert_int_equal(may(roles, 1, "/keys/a"), VAULT_ACCESS_YES);
-    assert_int_equal(unassign(tv, roles, 1, "/keys"), VAULT_ROLES_WHY_NO_ASSIGNMENT);
+    assert_int_equal(unassign(tv, roles, 1, "/keys/b"), VAULT_ROLES_WHY_NO_ASSIGNMENT);
     assert_int_equal(unassign(tv, roles, 2, "/keys/a"), VAULT_ROLES_WHY_NO_ASSIGNMENT);
+    assert_int_equal(assign(tv, roles, 3, 1, "/keys"), VAULT_ROLES_WHY_STATUS);
+    assert_int_equal(unassign(tv, roles, 3, "/keys/a"), VAULT_ROLES_WHY_NO_ASSIGNMENT); /* wider */
+    assert_int_equal(unassign(tv, roles, 3, "/"), VAULT_ROLES_WHY_STATUS); /* from above */
     assert_int_equal(unassign(tv, roles, 1, "/keys/a"), VAULT_ROLES_WHY_STATUS);
     assert_int_equal(may(roles, 1, "/keys/a"), VAULT_ACCESS_NO);
     assert_int_equal(release(tv, roles), KW_OK);
