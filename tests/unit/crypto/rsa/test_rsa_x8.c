@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "crypto/base/secret.h"
+#include "crypto/rsa/public_one.h"
 #include "crypto/rsa/rsa_x8.h"
 
 #if defined(__x86_64__)
@@ -230,6 +231,11 @@ static void random_batches(int size, unsigned batches)
         fill(&b, size, count, E);
         assert_int_equal(kc_rsa_x8_public(b.public, count, scratch), (1u << count) - 1);
         assert_results(&b);
+        memset(b.out, 0xee, sizeof b.out);
+        for (unsigned i = 0; i < count; i++) {
+            assert_true(kc_rsa_one_public(&b.public[i]));
+        }
+        assert_results(&b);
     }
 }
 
@@ -261,6 +267,11 @@ static void input_not_below_modulus_fails_alone(void **state)
     memset(b.want[2], 0, b.len);
     memset(b.want[5], 0, b.len);
     assert_int_equal(kc_rsa_x8_public(b.public, b.count, scratch), 0xff & ~0x24);
+    assert_results(&b);
+    memset(b.out, 0xee, sizeof b.out);
+    for (unsigned i = 0; i < KC_RSA_LANES; i++) {
+        assert_int_equal(kc_rsa_one_public(&b.public[i]), i != 2 && i != 5);
+    }
     assert_results(&b);
 
     fill(&b, 0, KC_RSA_LANES, D);
