@@ -63,19 +63,24 @@
     FULL(face_, true, GW_GET,  "/restore/{}/pending",  "full_restore_status", gw_restore_pending,   "restore/status/action")
 
 /* definitions exist at the root alone; clients read them at the scope of an assignment too */
-#define ROLES_AT(scope_) \
-    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleDefinitions",    "role_definitions_list", \
-        gw_role_definitions_list,   "roleDefinitions/read/action"), \
-    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_get", \
-        gw_role_definitions_get,    "roleDefinitions/read/action"), \
-    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments",    "role_assignments_list", \
-        gw_role_assignments_list,   "roleAssignments/read/action"), \
-    HSM(GW_GET,    scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_get", \
-        gw_role_assignments_get,    "roleAssignments/read/action"), \
-    HSM(GW_PUT,    scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_put", \
-        gw_role_assignments_put,    "roleAssignments/write/action"), \
-    HSM(GW_DELETE, scope_ "/providers/Microsoft.Authorization/roleAssignments/{}", "role_assignments_delete", \
-        gw_role_assignments_delete, "roleAssignments/delete/action")
+#define ROLE(face_, v_, method_, pattern_, label_, run_, action_) \
+    {.method = method_, .pattern = pattern_, .label = label_, .run = run_, .face = face_, .no_version = v_, .hsm = true, \
+     .action = action_}
+#define DEFINITIONS "/providers/Microsoft.Authorization/roleDefinitions"
+#define ASSIGNMENTS "/providers/Microsoft.Authorization/roleAssignments"
+#define ROLES_AT(face_, v_, scope_) \
+    ROLE(face_, v_, GW_GET,    scope_ DEFINITIONS,       "role_definitions_list",   gw_role_definitions_list,   "roleDefinitions/read/action"), \
+    ROLE(face_, v_, GW_GET,    scope_ DEFINITIONS "/{}", "role_definitions_get",    gw_role_definitions_get,    "roleDefinitions/read/action"), \
+    ROLE(face_, v_, GW_GET,    scope_ ASSIGNMENTS,       "role_assignments_list",   gw_role_assignments_list,   "roleAssignments/read/action"), \
+    ROLE(face_, v_, GW_GET,    scope_ ASSIGNMENTS "/{}", "role_assignments_get",    gw_role_assignments_get,    "roleAssignments/read/action"), \
+    ROLE(face_, v_, GW_PUT,    scope_ ASSIGNMENTS "/{}", "role_assignments_put",    gw_role_assignments_put,    "roleAssignments/write/action"), \
+    ROLE(face_, v_, GW_DELETE, scope_ ASSIGNMENTS "/{}", "role_assignments_delete", gw_role_assignments_delete, "roleAssignments/delete/action")
+#define ROLES(face_, v_) \
+    ROLES_AT(face_, v_, ""), \
+    ROLES_AT(face_, v_, "/keys"), \
+    ROLES_AT(face_, v_, "/keys/{}"), \
+    ROLE(face_, v_, GW_PUT,    DEFINITIONS "/{}",        "role_definitions_put",    gw_role_definitions_put,    "roleDefinitions/write/action"), \
+    ROLE(face_, v_, GW_DELETE, DEFINITIONS "/{}",        "role_definitions_delete", gw_role_definitions_delete, "roleDefinitions/delete/action")
 
 const struct gw_route gw_routes[] = {
     KEYS(GW_POST,   "/keys/{}/{?}/sign",       "keys_sign",        gw_keys_sign,         "keys/sign/action"),
@@ -111,13 +116,8 @@ const struct gw_route gw_routes[] = {
     DOMAIN(GW_POST, "upload",           "domain_upload",           gw_domain_upload,           "upload/action", false),
     DOMAIN(GW_GET,  "upload/pending",   "domain_upload_pending",   gw_domain_upload_pending,   "upload/read", true),
 
-    HSM(GW_PUT,    "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_put",
-        gw_role_definitions_put,    "roleDefinitions/write/action"),
-    HSM(GW_DELETE, "/providers/Microsoft.Authorization/roleDefinitions/{}", "role_definitions_delete",
-        gw_role_definitions_delete, "roleDefinitions/delete/action"),
-    ROLES_AT(""),
-    ROLES_AT("/keys"),
-    ROLES_AT("/keys/{}"),
+    ROLES(GW_FACE_API, false),
+    ROLES(GW_FACE_CONTROL, true),
     HSM(GW_GET,   "/settings",    "settings_list",   gw_settings_list,   "settings/read/action"),
     HSM(GW_GET,   "/settings/{}", "settings_get",    gw_settings_get,    "settings/read/action"),
     HSM(GW_PATCH, "/settings/{}", "settings_update", gw_settings_update, "settings/write/action"),

@@ -110,7 +110,8 @@ static const struct cli_command commands[] = {
      "hour. --key NAME restores one key that is not there, with all versions, and nothing else.",
      cli_restore},
     {"token",
-     "keyward token create NAME [--no-access] [--principal GUID] [-c FILE | --data DIR]\n"
+     "keyward token create NAME [--no-access [--role ROLE [--scope SCOPE] [--vault NAME]]]\n"
+     "                          [--principal GUID] [-c FILE | --data DIR]\n"
      "keyward token revoke NAME [-c FILE | --data DIR]\n"
      "keyward token list [-c FILE | --data DIR]",
      "Keeps the static tokens. create prints the token once; only its hash is kept. A running\n"

@@ -6,6 +6,7 @@
 #include "gateway/auth/auth.h"
 #include "gateway/auth/tokens_file.h"
 #include "gateway/cli/cli.h"
+#include "gateway/cli/token_role.h"
 #include "gateway/config/config.h"
 #include "gateway/process.h"
 
@@ -14,9 +15,25 @@ struct given {
     const char *file; /* of the tokens */
     bool no_access;
     const char *principal;
+    const char *role, *scope; /* of --role and --scope; NULL: not given */
+    struct cli_role grant;
 };
 
-static int create(const struct cli_command *command, const struct given *given, const char *id)
+static int check_grant(const struct cli_command *command, struct given *given)
+{
+    if (!given->role)
+        return given->scope || given->grant.vault
+                   ? cli_usage(command, "--scope and --vault are for --role alone")
+                   : CLI_GO_ON;
+    if (!given->no_access)
+        return cli_usage(command, "--role needs --no-access: the token could do everything anyway");
+    if (!role_scope_read(&given->grant.scope, kw_span_str(given->scope ? given->scope : "/")))
+        return cli_usage(command, "--scope: found \"%s\"; allowed: /, /keys, /keys/NAME",
+                         given->scope);
+    return cli_role_find(&given->grant, given->role);
+}
+
+static int create(const struct cli_command *command, struct given *given, const char *id)
 {
     char token[256], error[512], principal[GW_GUID_TEXT + 1];
     struct gw_token_terms terms = {.assigned = given->no_access,
@@ -24,6 +41,9 @@ static int create(const struct cli_command *command, const struct given *given, 
     if (given->principal && !gw_guid_read(terms.principal, kw_span_str(given->principal)))
         return cli_usage(command, "--principal: found \"%s\"; a GUID is expected",
                          given->principal);
+    int code = check_grant(command, given);
+    if (code != CLI_GO_ON)
+        return code;
     if (gw_tokens_create(given->file, id, &terms, token, sizeof token, error, sizeof error) !=
         KW_OK)
         return cli_fail("%s", error);
@@ -37,6 +57,12 @@ static int create(const struct cli_command *command, const struct given *given, 
             "keyward: its principal is %s; it may do %s\n",
             principal,
             terms.assigned ? "what role assignments of a Managed HSM give to that" : "everything");
+    if (!given->role)
+        return 0;
+    if (cli_role_give(&given->grant, terms.principal) != CLI_GO_ON)
+        return cli_fail("the token is there, but without the role");
+    fprintf(stderr, "keyward: it has the role %s at %s\n", given->role,
+            given->scope ? given->scope : "/");
     return 0;
 }
 
@@ -72,7 +98,7 @@ static int list(const char *file)
 }
 
 static int act(const struct cli_command *command, const struct cli_words *words,
-               const struct given *given)
+               struct given *given)
 {
     const char *file = given->file;
     const char *word = words->count > 0 ? words->word[0] : "";
@@ -87,8 +113,8 @@ static int act(const struct cli_command *command, const struct cli_words *words,
         return cli_usage(command, "keyward token %s needs one name", word);
     if (strcmp(word, "create") == 0)
         return create(command, given, words->word[1]);
-    if (given->no_access || given->principal)
-        return cli_usage(command, "--no-access and --principal are for create alone");
+    if (given->no_access || given->principal || given->role)
+        return cli_usage(command, "--no-access, --principal and --role are for create alone");
     return revoke(file, words->word[1]);
 }
 
@@ -108,6 +134,13 @@ int cli_token(const struct cli_command *command, int argc, char **argv)
          "of create: the principal of the token, to go on with its role assignments; else a new "
          "one",
          &given.principal},
+        {"--role", NULL, CLI_VALUE, "ROLE",
+         "of create --no-access: a role by name or GUID, assigned by the gateway that runs",
+         &given.role},
+        {"--scope", NULL, CLI_VALUE, "SCOPE",
+         "of --role: where, / (the default), /keys or /keys/NAME", &given.scope},
+        {"--vault", NULL, CLI_VALUE, "NAME", "of --role: in which vault (default: default)",
+         &given.grant.vault},
         {.name = NULL}};
     struct cli_words words;
     char error[1024];
@@ -125,6 +158,7 @@ int cli_token(const struct cli_command *command, int argc, char **argv)
     if (!place.tokens)
         code = cli_fail("%s names no token file; add: auth: { tokens: tokens.json }", file);
     given.file = place.tokens;
+    given.grant.control = place.control;
     if (place.tokens)
         code = act(command, &words, &given);
     gw_place_clear(&place);

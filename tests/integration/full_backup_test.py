@@ -13,6 +13,8 @@ import unittest
 from export_test import Case, cli, names, put, sibling
 from keyward import b64, unb64
 
+ROLES = "/providers/Microsoft.Authorization"
+ROLE = "11111111-2222-3333-4444-555555555555"
 KILLS = int(os.environ.get("KEYWARD_KILLS", "20"))
 TEXT = b64(bytes(range(32)))
 
@@ -77,6 +79,8 @@ def everything(server):
             found += page["value"]
             path = page["nextLink"] and page["nextLink"].split(f":{server.port}", 1)[1]
         seen[collection] = found
+    for path in (ROLES + "/roleDefinitions", ROLES + "/roleAssignments", "/settings"):
+        seen[path] = server.get(path).json
     for collection in ("keys", "secrets", "certificates"):
         for item in seen[collection]:
             name = (item.get("kid") or item["id"]).split("/")[4]
@@ -85,7 +89,18 @@ def everything(server):
     return json.loads(json.dumps(seen).replace(str(server.port), "P"))
 
 
+def assign(server, name, role=ROLE, scope=""):
+    body = {"properties": {"roleDefinitionId": role, "principalId": "00000000-0000-0000-0000-00000000000a"}}
+    answer = server.request("PUT", f"{scope}{ROLES}/roleAssignments/{name}", body)
+    assert answer.status == 201, answer.body
+
+
 def fill(server):
+    body = {"properties": {"roleName": "Mine", "permissions": [{"dataActions": ["Microsoft.KeyVault/managedHsm/keys/sign/action"]}]}}
+    assert server.request("PUT", f"{ROLES}/roleDefinitions/{ROLE}", body).status == 201
+    for i, scope in enumerate(("", "/keys", "/keys/ec")):
+        assign(server, f"00000000-0000-0000-0000-00000000000{i}", scope=scope)
+    assert server.request("PATCH", "/settings/AllowKeyManagementOperationsThroughARM", {"value": "true"}).status == 200
     for kty, name in (("RSA", "rsa"), ("EC", "ec"), ("EC-HSM", "echsm")):
         server.create(name, kty, tags={"t": name})
     server.create("ec", "EC")
@@ -346,6 +361,7 @@ class Killed(Case):
         for turn in range(KILLS - KILLS // 2):
             put(here, "mark", "new")
             put(here, "s000", f"turn {turn}")
+            assign(here, ROLE, "21dbd100-6940-42c2-9190-5d6cb909625b")
             state = everything(here)
             here.request("PUT", "/restore", source(here, good))
             time.sleep(rng.uniform(0, 0.25))
@@ -357,6 +373,7 @@ class Killed(Case):
                 seen["old"] += 1
             else:
                 self.assertEqual(len(now["secrets"]), 250, f"turn {turn}")
+                self.assertEqual(now[ROLES + "/roleAssignments"]["value"], [])
                 self.assertEqual(here.get("/secrets/s000").json["value"], "v0" + "x" * 1000)
                 seen["new"] += 1
         self.assertEqual(restore(here, good)["status"], "Succeeded")

@@ -339,6 +339,7 @@ class Enforced(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server()
         cls.server.data.mkdir(mode=0o700)
+        (cls.server.data / "backups").mkdir(mode=0o700)
         # the files of a development instance, served with a configuration of its own
         dev = Server("--await-domain").start()
         dev.stop()
@@ -352,6 +353,7 @@ listeners:
   - {{ bind: "127.0.0.1:{cls.server.port}", tls: {{ certificate: data/tls.pem, private_key: data/tls.key }} }}
 admin: {{ bind: "127.0.0.1:{cls.server.admin}" }}
 auth: {{ tokens: tokens.json }}
+backup: {{ folders: ["{cls.server.data}/backups"] }}
 vaults:
   - {{ name: hsm, type: hsm }}
   - {{ name: safe, type: vault }}
@@ -523,6 +525,70 @@ vaults:
         self.assertEqual(self.allowed("app", "GET", "/secrets/s", vault=OTHER)["value"], "v")
         self.refused("app", "PUT", "/secrets/s", {"value": "w"}, vault=OTHER)
 
+    def test_a_vault_that_comes_later_is_asked_by_a_batch_alone(self):
+        before = self.config.read_text()
+        with_late = before + "  - { name: late, type: hsm, hosts: [late.localhost] }\n"
+
+        def again(text):
+            self.stop()
+            self.config.write_text(text)
+            self.start()
+
+        again(with_late)
+        self.allowed("owner", "POST", "/keys/k/create", {"kty": "EC"}, vault="late")
+        self.give("app", CRYPTO_USER, vault="late")
+        again(before)
+        self.config.write_text(with_late)
+        self.process.send_signal(signal.SIGHUP)
+        batch, end = {"operations": [{"op": "sign", "key": "k", "alg": "ES256", "value": TEXT}]}, time.monotonic() + 20
+        while True:
+            answer = self.ask("app", "POST", "/batch", batch, vault="late")
+            if answer.status == 200 and "value" in answer.json["results"][0]:
+                break
+            self.assertLess(time.monotonic(), end, answer.body)
+            time.sleep(0.05)
+        again(before)
+
+    def test_the_domain_is_that_of_all_vaults(self):
+        """Who administers one vault cannot take, or replace, what opens the others."""
+        given = self.give("app", ADMINISTRATOR)
+        self.allowed("app", "GET", "/settings")
+        for method, path in (("POST", "download"), ("GET", "download/pending"), ("GET", "upload"), ("POST", "upload"),
+                             ("GET", "upload/pending")):
+            self.refused("app", method, f"/securitydomain/{path}", {} if method == "POST" else None)
+        elsewhere = self.give("app", ADMINISTRATOR, vault=OTHER)
+        self.allowed("app", "GET", "/securitydomain/upload")
+        self.take(given)
+        self.refused("app", "GET", "/securitydomain/upload", vault=OTHER)
+        self.allowed("owner", "DELETE", elsewhere["id"], vault=OTHER)
+
+    def test_a_backup_of_another_vault_is_not_restored(self):
+        self.allowed("owner", "POST", "/keys/elsewhere/create", {"kty": "EC"}, vault=OTHER)
+        place = {"storageResourceUri": (self.server.data / "backups").as_uri(), "token": "sv=x"}
+
+        def run(who, method, path, body, vault="hsm"):
+            job = self.allowed(who, method, path, body, vault=vault)
+            end = time.monotonic() + 60
+            while job["status"] == "InProgress":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+                job = self.allowed(who, "GET", f"{path if method == 'POST' else '/restore'}/{job['jobId']}/pending", vault=vault)
+            return job
+
+        theirs = run("owner", "POST", "/backup", place, OTHER)["azureStorageBlobContainerUri"].rsplit("/", 1)[1]
+        given = self.give("app", ADMINISTRATOR)
+        own = run("app", "POST", "/backup", place)["azureStorageBlobContainerUri"].rsplit("/", 1)[1]
+        for folder in (theirs, theirs.replace("-", "%2d"), own + "/../" + theirs, own + "x"):
+            for method, path, name in (("PUT", "/keys/elsewhere/restore", "folder"), ("PUT", "/restore", "folderToRestore"),
+                                       ("PUT", "/prerestore", "folderToRestore")):
+                self.refused("app", method, path, {"sasTokenParameters": place, name: folder})
+        self.assertEqual(self.ask("owner", "GET", "/keys/elsewhere").status, 404)
+        job = run("app", "PUT", "/restore", {"sasTokenParameters": place, "folderToRestore": own})
+        self.assertEqual(job["status"], "Succeeded", job)
+        job = run("owner", "PUT", "/keys/elsewhere/restore", {"sasTokenParameters": place, "folder": theirs})
+        self.assertEqual(job["status"], "Succeeded", job)
+        self.take(given)
+
     def test_tokens(self):
         listed = self.cli("token", "list").stdout.splitlines()
         self.assertEqual(listed[0].split(), ["CREATED", "ACCESS", "PRINCIPAL", "NAME"])
@@ -542,8 +608,59 @@ vaults:
         self.allowed("app-2", "GET", "/keys")
         self.take(given)
         self.assertEqual(self.ask("app-2", "GET", "/keys").status, 403)
-        for words in (("create", "x", "--principal", "me"), ("revoke", "app", "--no-access"), ("create", "--no-access")):
-            self.assertEqual(self.cli("token", *words).returncode, 2)
+        for words in (("create", "x", "--principal", "me"), ("revoke", "app", "--no-access"), ("create", "--no-access"),
+                      ("create", "x", "--role", "r"), ("create", "x", "--scope", "/"), ("create", "x", "--no-access", "--vault", "hsm"),
+                      ("create", "x", "--no-access", "--role", "r", "--scope", "/secrets")):
+            self.assertEqual(self.cli("token", *words).returncode, 2, words)
+
+    def test_a_token_with_its_role(self):
+        words = ("token", "create", "signer", "--no-access", "--vault", "hsm", "--scope", "/keys/held", "--role")
+        missing = self.cli(*words, "Nobody's")
+        self.assertEqual((missing.returncode, missing.stdout), (1, ""))
+        self.assertIn("has no role", missing.stderr)
+        made = self.cli(*words, "managed hsm crypto user")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("at /keys/held", made.stderr)
+        self.tokens["signer"] = made.stdout.strip()
+        self.principals["signer"] = re.search(r"principal is ([0-9a-f-]{36})", made.stderr).group(1)
+        self.process.send_signal(signal.SIGHUP)
+        self.allowed("owner", "POST", "/keys/held/create", {"kty": "EC"})
+        end = time.monotonic() + 20
+        while self.ask("signer", "GET", "/keys/held").status == 401:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        self.allowed("signer", "POST", "/keys/held/sign", {"alg": "ES256", "value": TEXT})
+        self.refused("signer", "GET", "/keys")
+        changes = [line for line in map(json.loads, self.server.log().splitlines()) if line["message"] == "roles changed"]
+        mine = [line for line in changes if line["principal"] == self.principals["signer"]]
+        self.assertEqual([(line["what"], line["vault"], line["scope"], line["role"]) for line in mine],
+                         [("role_assignments_put", "hsm", "/keys/held", CRYPTO_USER)])
+        self.assertTrue(mine[0]["by"].startswith("uid:"))
+
+
+class Development(Case):
+    def test_a_vault_of_before_is_read_when_it_is_asked_for(self):
+        """Vaults of --dev are made by their names: who may do what in them is read with the first request."""
+        made = subprocess.run([self.server.binary, "token", "create", "app", "--no-access", "--data", str(self.server.data)],
+                              capture_output=True, text=True, check=True, timeout=60)
+        principal = re.search(r"principal is ([0-9a-f-]{36})", made.stderr).group(1)
+        app, host = made.stdout.strip(), {"Host": f"made.localhost:{self.server.port}"}
+        self.expect(self.server.post("/keys/k/create", {"kty": "EC"}, headers=host), 200)
+        body = assignment(principal, CRYPTO_USER)
+        self.expect(self.server.request("PUT", f"/keys/k{ASSIGNMENTS}/{guid()}", body, headers=host), 201)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        seen, end = [], time.monotonic() + 20
+        while not seen or seen[-1] == 503:
+            answer = self.server.get("/keys/k", headers=host, token=app)
+            seen.append(answer.status)
+            if answer.status == 503:
+                self.assertEqual(answer.headers["Retry-After"], "1")
+            self.assertLess(time.monotonic(), end)
+        self.assertEqual(seen[-1], 200, seen)
+        self.assertIn(503, seen)
+        self.expect(self.server.get("/keys", headers=host, token=app), 403, "Forbidden", "ForbiddenByRbac")
+        self.expect(self.server.get("/keys/k", token=app), 403, "Forbidden", "ForbiddenByRbac")
 
 
 if __name__ == "__main__":

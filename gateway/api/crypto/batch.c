@@ -363,6 +363,8 @@ static bool check_access(struct slot *slot)
     struct role_scope resource = {.level = ROLE_AT_KEY, .key = slot->name};
     enum vault_access access =
         gw_access(req->identity, gw_site_of(req), vault_action_find(action), resource);
+    if (access == VAULT_ACCESS_UNKNOWN)
+        vault_roles_prompt(gw_site_of(req)->roles, req->loop);
     return access == VAULT_ACCESS_YES ||
            gw_access_fault(&slot->fault, access, req->identity, action, resource);
 }

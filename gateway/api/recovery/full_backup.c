@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "crypto/base/secret.h"
 #include "gateway/api/aside.h"
@@ -13,6 +14,7 @@
 #include "gateway/api/recovery/transfer_json.h"
 #include "gateway/api/reply.h"
 #include "gateway/app.h"
+#include "gateway/auth/auth.h"
 #include "gateway/vault/archive/full.h"
 
 /* --- how a job looks --- */
@@ -211,6 +213,22 @@ static bool read_source(const json_t *root, struct vault_full_terms *terms, cons
     return join_folder(terms, folder, fault);
 }
 
+/** A folder of this machine asks nobody for a token. Whom the roles of one vault let restore gets
+ *  from there what was written of this vault: other vaults' keys would be his in this one. */
+static bool check_own(const struct gw_request *req, const struct vault_full_terms *terms,
+                      struct gw_fault *fault)
+{
+    char principal[GW_GUID_TEXT + 1];
+    if (req->identity->full || strncasecmp(terms->uri, "file:", 5) != 0 || !terms->folder[0] ||
+        vault_full_is_of(terms->folder, gw_site_of(req)->name))
+        return true;
+    gw_guid_write(principal, req->identity->principal);
+    return gw_fault_set(fault, 403, "Forbidden", "ForbiddenByRbac",
+                        "Caller %s may restore backups of this vault alone from a folder of the "
+                        "gateway.",
+                        principal);
+}
+
 static bool read_terms(struct gw_request *req, enum vault_transfer_kind kind, const json_t *root,
                        struct vault_full_terms *terms, struct gw_fault *fault)
 {
@@ -222,7 +240,8 @@ static bool read_terms(struct gw_request *req, enum vault_transfer_kind kind, co
         if (!read_place(root, terms, fault))
             return false;
     } else if (!read_source(root, terms, kind == VAULT_RESTORE_KEY ? "folder" : "folderToRestore",
-                            optional, fault)) {
+                            optional, fault) ||
+               !check_own(req, terms, fault)) {
         return false;
     }
     return terms->uri[0] || optional ||

@@ -49,6 +49,8 @@ static bool read_assignment(struct gw_roles_call *call, const json_t *root, stru
         return false;
     kw_status status =
         vault_assignment_make(&call->assignment, call->id, principal, role, call->scope);
+    gw_guid_write(call->principal, principal);
+    gw_guid_write(call->role_id, role);
     return status == KW_OK || gw_fault_status(fault, status, (struct kw_span){0});
 }
 

@@ -1,12 +1,16 @@
 #include "gateway/api/roles/common.h"
 
+#include "gateway/api/objects/common.h"
 #include "gateway/api/reply.h"
 #include "gateway/api/roles/scope.h"
+#include "gateway/auth/auth.h"
+#include "gateway/obs/log.h"
 
 #define LIST_MAX (4u << 20) /* bytes of one answer */
 
 struct gw_roles_call *gw_roles_call_new(struct gw_request *req)
 {
+    struct gw_fault fault;
     struct gw_roles_call *call = gw_arena_alloc(req->arena, sizeof *call);
     if (!call) {
         gw_reply_nomem(req);
@@ -15,7 +19,11 @@ struct gw_roles_call *gw_roles_call_new(struct gw_request *req)
     *call = (struct gw_roles_call){.req = req,
                                    .roles = gw_site_of(req)->roles,
                                    .scope = gw_route_scope(req->route, req->params)};
-    return call;
+    if (call->scope.level != ROLE_AT_KEY || gw_object_name_ok(call->scope.key))
+        return call;
+    gw_fault_bad(&fault, "The scope of the request is not the one of a key.");
+    gw_reply_fault(req, &fault);
+    return NULL;
 }
 
 void gw_roles_end(struct gw_roles_call *call)
@@ -98,6 +106,17 @@ static const struct refusal {
                                         "this scope."},
 };
 
+void gw_roles_log(const struct gw_roles_call *call)
+{
+    char id[GW_GUID_TEXT + 1], scope[ROLE_SCOPE_MAX + 1];
+    const struct gw_request *req = call->req;
+    gw_guid_write(id, call->id);
+    role_scope_text(scope, call->scope);
+    gw_log(GW_LOG_INFO, "roles changed", "what", req->route->label, "by",
+           req->identity ? req->identity->subject : "", "vault", gw_site_of(req)->name, "name", id,
+           "scope", scope, "principal", call->principal, "role", call->role_id, NULL);
+}
+
 void gw_roles_changed(void *ctx, kw_status status, enum vault_roles_why why, struct kw_span text)
 {
     struct gw_roles_call *call = ctx;
@@ -113,6 +132,7 @@ void gw_roles_changed(void *ctx, kw_status status, enum vault_roles_why why, str
         gw_roles_out(call);
         gw_out_raw(&call->out, text.data, text.len);
         gw_reply_json(req, req->route->method == GW_PUT ? 201 : 200, &call->out);
+        gw_roles_log(call);
     }
     gw_roles_end(call);
 }

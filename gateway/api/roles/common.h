@@ -15,9 +15,10 @@ struct gw_roles_call {
     struct role_scope scope;
     uint8_t id[GW_GUID_LEN];
     struct gw_role_filter filter;
-    struct vault_role *role;             /* to be put */
-    struct vault_assignment *assignment; /* to be put */
-    bool value;                          /* of a setting */
+    struct vault_role *role;                                     /* to be put */
+    struct vault_assignment *assignment;                         /* to be put */
+    bool value;                                                  /* of a setting */
+    char principal[GW_GUID_TEXT + 1], role_id[GW_GUID_TEXT + 1]; /* of what is put, for the log */
     gw_roles_go *go;
     struct gw_out out;
     bool more; /* of a list: cut */
@@ -36,6 +37,8 @@ void gw_roles_end(struct gw_roles_call *call);
  * would be. */
 bool gw_roles_id(struct gw_roles_call *call, bool assignment);
 
+/** One line of the log for a change that was made. */
+void gw_roles_log(const struct gw_roles_call *call);
 /** vault_roles_change_fn with the call as its context: 201 after a put, 200 after a deletion. */
 void gw_roles_changed(void *ctx, kw_status status, enum vault_roles_why why, struct kw_span text);
 /** Answers with call->out, begun by gw_roles_out, or with what `status` says; ends the call. */

@@ -7,6 +7,8 @@
 #include "gateway/api/reply.h"
 #include "gateway/api/roles/common.h"
 #include "gateway/api/roles/roles.h"
+#include "gateway/auth/auth.h"
+#include "gateway/obs/log.h"
 
 static void write_setting(struct gw_out *out, bool value)
 {
@@ -71,6 +73,9 @@ static void updated(void *ctx, kw_status status, enum vault_roles_why why, struc
     (void)why;
     (void)text;
     if (status == KW_OK) {
+        gw_log(GW_LOG_INFO, "setting changed", "by", call->req->identity->subject, "vault",
+               gw_site_of(call->req)->name, "name", VAULT_SETTING_ARM, "value",
+               call->value ? "true" : "false", NULL);
         show(call, false);
         return;
     }

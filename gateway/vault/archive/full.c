@@ -126,6 +126,14 @@ static void name_folder(struct transfer *t)
              (int)(now.tv_nsec / 10000000));
 }
 
+bool vault_full_is_of(const char *folder, const char *vault_name)
+{
+    char head[STORE_VAULT_MAX + 8];
+    size_t len = (size_t)snprintf(head, sizeof head, "mhsm-%s-", vault_name);
+    return strncmp(folder, head, len) == 0 && strlen(folder + len) == 16 &&
+           strspn(folder + len, "0123456789") == 16;
+}
+
 static kw_status put_manifest(struct transfer *t, struct backup_place *place, char *why)
 {
     char *text = full_manifest_text(&t->info);

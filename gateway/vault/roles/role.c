@@ -218,6 +218,8 @@ kw_status vault_assignment_make(struct vault_assignment **out, const uint8_t id[
                                 const uint8_t principal[GW_GUID_LEN],
                                 const uint8_t role[GW_GUID_LEN], struct role_scope scope)
 {
+    if (scope.level == ROLE_AT_KEY && !name_ok(scope.key))
+        return KW_E_INPUT;
     struct vault_assignment *a = calloc(1, sizeof *a);
     if (!a)
         return KW_E_NOMEM;

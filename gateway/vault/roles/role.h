@@ -61,6 +61,7 @@ struct vault_assignment {
     size_t text_len;
 };
 
+/** KW_E_INPUT: the scope is none. */
 KW_MUST_CHECK kw_status vault_assignment_make(struct vault_assignment **out,
                                               const uint8_t id[GW_GUID_LEN],
                                               const uint8_t principal[GW_GUID_LEN],
