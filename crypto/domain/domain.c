@@ -4,6 +4,7 @@
 #include <openssl/kdf.h>
 #include <stdlib.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/domain/domain_internal.h"
 #include "crypto/keys/ossl.h"
 
@@ -104,10 +105,5 @@ void kc_domain_destroy(struct kc_domain *domain)
 
 void kc_domain_check(const struct kc_domain *domain, char out[2 * KC_DOMAIN_CHECK_LEN + 1])
 {
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < KC_DOMAIN_CHECK_LEN; i++) {
-        out[2 * i] = hex[domain->check[i] >> 4];
-        out[2 * i + 1] = hex[domain->check[i] & 15];
-    }
-    out[2 * KC_DOMAIN_CHECK_LEN] = '\0';
+    kw_hex_write(out, domain->check, KC_DOMAIN_CHECK_LEN);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
 #include "gateway/api/crypto/alg_names.h"
@@ -317,25 +318,12 @@ static void on_scanned(struct gw_key_scan *scan)
 
 /* --- the request --- */
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_id(struct adoption *adoption, struct kw_span text)
 {
     if (text.len % 2 != 0 || text.len == 0 || text.len > 2 * sizeof adoption->id)
         return false;
-    for (size_t i = 0; i < text.len; i += 2) {
-        int high = hex_value(text.data[i]), low = hex_value(text.data[i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        adoption->id[adoption->id_len++] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    adoption->id_len = text.len / 2;
+    return kw_hex_read(adoption->id, adoption->id_len, (const char *)text.data);
 }
 
 static bool read_ops(struct adoption *adoption, const json_t *words)

@@ -6,16 +6,6 @@
 
 #define PAGE 500
 
-void gw_hex(char *out, const uint8_t *bytes, size_t len)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[2 * len] = '\0';
-}
-
 static bool same_number(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 {
     /* one that a token does not show says nothing */

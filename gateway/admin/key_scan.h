@@ -46,5 +46,3 @@ void gw_key_scan_free(struct gw_key_scan *scan);
 
 /** Do two members hold the same key, as far as the tokens show it? */
 bool gw_found_same(const struct pool_found_key *a, const struct pool_found_key *b);
-/** "0a1b..."; `out` has room for 2 * id_len + 1. */
-void gw_hex(char *out, const uint8_t *bytes, size_t len);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/admin/admin.h"
 #include "gateway/admin/token_keys.h"
 #include "gateway/api/crypto/alg_names.h"
@@ -48,7 +49,7 @@ static json_t *token_key_json(const struct gw_key_scan *scan, const struct gw_to
     json_t *members = json_array();
     for (size_t i = 0; i < key->count; i++)
         json_array_append_new(members, json_string(inventory->members[key->found[i]->member].name));
-    gw_hex(id, shown->id, shown->id_len);
+    kw_hex_write(id, shown->id, shown->id_len);
     gw_token_key_problem(inventory, key, problem);
     json_t *out =
         json_pack("{s:s,s:s%,s:s,s:o,s:o,s:b,s:s,s:o}", "id", id, "label", shown->label,
@@ -160,7 +161,7 @@ static struct loaded *gather_loaded(const struct pool_inventory *inventory, size
 static bool hex_is(const char *version, const uint8_t id[KW_KEY_ID_LEN], int *order)
 {
     char text[2 * KW_KEY_ID_LEN + 1];
-    gw_hex(text, id, KW_KEY_ID_LEN);
+    kw_hex_write(text, id, KW_KEY_ID_LEN);
     *order = strcmp(text, version);
     return *order == 0;
 }
@@ -202,7 +203,7 @@ static json_t *key_json(const struct pool_inventory *inventory, const struct gw_
         set_size(out, key->kty, key->curve, key->bits);
     if (out && key->resident) {
         char id[2 * POOL_RESIDENT_ID_MAX + 1];
-        gw_hex(id, key->resident->id, key->resident->id_len);
+        kw_hex_write(id, key->resident->id, key->resident->id_len);
         json_object_set_new(out, "id", json_string(id));
         json_object_set_new(out, "label", json_string(key->resident->label));
     }

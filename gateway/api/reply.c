@@ -5,13 +5,13 @@
 #include "gateway/api/error.h"
 #include "gateway/api/route.h"
 #include "gateway/app.h"
+#include "gateway/base/guid.h"
 
 void gw_request_id(char out[37])
 {
     /* one draw from the generator serves 64 ids */
     static _Thread_local uint8_t pool[64 * 16];
     static _Thread_local size_t left;
-    static const char digits[] = "0123456789abcdef";
     if (left == 0) {
         if (kw_random(pool, sizeof pool) != KW_OK)
             memset(pool, 0, sizeof pool);
@@ -20,14 +20,7 @@ void gw_request_id(char out[37])
     uint8_t *id = pool + --left * 16;
     id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
     id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
-    char *at = out;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        *at++ = digits[id[i] >> 4];
-        *at++ = digits[id[i] & 15];
-    }
-    *at = '\0';
+    gw_guid_write(out, id);
 }
 
 void gw_reply_header(struct gw_request *req, const char *name, const char *value)

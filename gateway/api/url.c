@@ -1,15 +1,6 @@
 #include "gateway/api/url.h"
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "crypto/base/hex.h"
 
 bool gw_percent_decode(struct kw_span text, struct gw_arena *arena, struct kw_span *out)
 {
@@ -23,8 +14,8 @@ bool gw_percent_decode(struct kw_span text, struct gw_arena *arena, struct kw_sp
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.data[i];
         if (c == '%') {
-            int high = i + 2 < text.len ? hex(text.data[i + 1]) : -1;
-            int low = i + 2 < text.len ? hex(text.data[i + 2]) : -1;
+            int high = i + 2 < text.len ? kw_hex_digit(text.data[i + 1]) : -1;
+            int low = i + 2 < text.len ? kw_hex_digit(text.data[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (uint8_t)(high << 4 | low);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "crypto/base/clock.h"
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "gateway/api/json/base64url.h"
 #include "gateway/auth/auth.h"
@@ -67,28 +68,10 @@ static bool copy_id(struct gw_token *token, const char *id)
     return len < sizeof token->id;
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static bool parse_hash(const char *text, uint8_t out[GW_TOKEN_HASH])
 {
-    if (!text || strlen(text) != (size_t)2 * GW_TOKEN_HASH)
-        return false;
-    for (size_t i = 0; i < GW_TOKEN_HASH; i++) {
-        int high = hex(text[2 * i]), low = hex(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return text && strlen(text) == (size_t)2 * GW_TOKEN_HASH &&
+           kw_hex_read(out, GW_TOKEN_HASH, text);
 }
 
 /* What is not understood must not give rights: another word than "full" is no "full". */
@@ -172,8 +155,7 @@ static json_t *set_to_json(const struct gw_token_set *set)
     for (size_t i = 0; i < set->count; i++) {
         const struct gw_token *token = &set->tokens[i];
         char text[2 * GW_TOKEN_HASH + 1], principal[GW_GUID_TEXT + 1];
-        for (size_t j = 0; j < GW_TOKEN_HASH; j++)
-            snprintf(text + 2 * j, 3, "%02x", token->hash[j]);
+        kw_hex_write(text, token->hash, GW_TOKEN_HASH);
         gw_guid_write(principal, token->principal);
         json_t *item = json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", token->id, "sha256", text,
                                  "created", (json_int_t)token->created, "principal", principal,

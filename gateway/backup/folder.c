@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/backup/place_ops.h"
 
 #define FILE_SCHEME "file://"
@@ -30,14 +31,6 @@ static kw_status fail(char *error, kw_status status, const char *what, const cha
 
 /* --- which folder --- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool backup_path_of(char *out, size_t len, const char *uri)
 {
     const char *at = uri + strlen(FILE_SCHEME);
@@ -47,8 +40,8 @@ bool backup_path_of(char *out, size_t len, const char *uri)
     if (*at != '/')
         return false;
     for (; *at; at++) {
-        int high = *at == '%' ? hex_value(at[1]) : 0;
-        int low = *at == '%' && high >= 0 ? hex_value(at[2]) : 0;
+        int high = *at == '%' ? kw_hex_digit((uint8_t)at[1]) : 0;
+        int low = *at == '%' && high >= 0 ? kw_hex_digit((uint8_t)at[2]) : 0;
         char c = *at == '%' ? (char)(high * 16 + low) : *at;
         if (high < 0 || low < 0 || c == '\0' || *at == '?' || *at == '#' || used == len - 1)
             return false;

@@ -198,6 +198,35 @@ static kw_status name_folder(struct run *r)
     return KW_OK;
 }
 
+/* Before anything is noted: a place that is away for days must not fill the list. */
+static kw_status probe(struct run *r)
+{
+    struct backup_place *place = NULL;
+    KW_TRY(open_place(r, &place, r->why));
+    kw_status status = backup_probe(place, true, r->why);
+    backup_place_close(place);
+    return status;
+}
+
+/* A list that is full of what could not be removed lets the oldest of it go. */
+static kw_status note(struct run *r)
+{
+    struct backup_kept *kept = &r->vault->kept;
+    size_t i = 0;
+    while (i < kept->count && kept->list[i].state == BACKUP_GOOD)
+        i++;
+    if (kept->count == BACKUP_KEPT_MAX && i < kept->count) {
+        gw_log(GW_LOG_WARN,
+               "scheduled backup: one that could not be removed is no longer looked after", "vault",
+               r->vault->name, "folder", kept->list[i].folder, NULL);
+        char folder[BACKUP_FOLDER_MAX + 1];
+        memcpy(folder, kept->list[i].folder, sizeof folder);
+        backup_kept_drop(kept, folder);
+    }
+    KW_TRY(backup_kept_add(kept, r->terms.folder, kw_wall_s()));
+    return save(r->app, r->vault);
+}
+
 static kw_status prepare(struct run *r)
 {
     snprintf(r->terms.uri, sizeof r->terms.uri, "%s", r->config->to);
@@ -206,10 +235,9 @@ static kw_status prepare(struct run *r)
         KW_TRY(backup_token_read(r->terms.token, r->config->token_file, r->why));
     if (vault_transfers_busy(r->app->transfers))
         return KW_E_CONFLICT;
+    KW_TRY(probe(r));
     KW_TRY(name_folder(r));
-    kw_status status = backup_kept_add(&r->vault->kept, r->terms.folder, kw_wall_s());
-    if (status == KW_OK)
-        status = save(r->app, r->vault);
+    kw_status status = note(r);
     if (status == KW_OK)
         return KW_OK;
     backup_kept_drop(&r->vault->kept, r->terms.folder);

@@ -1,15 +1,6 @@
 #include "gateway/base/guid.h"
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "crypto/base/hex.h"
 
 static bool dash_at(size_t i)
 {
@@ -27,7 +18,7 @@ bool gw_guid_read(uint8_t out[GW_GUID_LEN], struct kw_span text)
                 return false;
             continue;
         }
-        int value = hex(text.data[i]);
+        int value = kw_hex_digit(text.data[i]);
         if (value < 0)
             return false;
         uint8_t *byte = &out[digits / 2];
@@ -39,13 +30,11 @@ bool gw_guid_read(uint8_t out[GW_GUID_LEN], struct kw_span text)
 
 void gw_guid_write(char out[GW_GUID_TEXT + 1], const uint8_t guid[GW_GUID_LEN])
 {
-    static const char digits[] = "0123456789abcdef";
     size_t at = 0;
     for (size_t i = 0; i < GW_GUID_LEN; i++) {
         if (dash_at(at))
             out[at++] = '-';
-        out[at++] = digits[guid[i] >> 4];
-        out[at++] = digits[guid[i] & 15];
+        kw_hex_write(out + at, guid + i, 1);
+        at += 2;
     }
-    out[at] = '\0';
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "gateway/config/durable.h"
 
@@ -191,8 +192,7 @@ static kw_status make_token(const char *path, char token[GW_DEV_TOKEN_MAX], char
     uint8_t bytes[32];
     char line[2 * sizeof bytes + 2];
     KW_TRY(kw_random(bytes, sizeof bytes));
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(line + 2 * i, 3, "%02x", bytes[i]);
+    kw_hex_write(line, bytes, sizeof bytes);
     memcpy(token, line, 2 * sizeof bytes + 1);
     line[2 * sizeof bytes] = '\n';
     kw_status status =

@@ -3,6 +3,7 @@
 
 #include <strings.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/http/h1_strict.h"
 
 #define EXTENSION_MAX 256
@@ -20,20 +21,9 @@ enum {
     OVER
 };
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static bool size_byte(struct gw_h1_chunks *chunks, uint8_t c)
 {
-    int value = hex_value(c);
+    int value = kw_hex_digit(c);
     if (value >= 0) {
         chunks->left = chunks->left * 16 + (uint64_t)value;
         return ++chunks->digits <= SIZE_DIGITS;

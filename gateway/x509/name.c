@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/x509/ossl.h"
 
 #define PARTS_MAX 32
@@ -82,14 +83,6 @@ static ASN1_OBJECT *type_of(const char *text, size_t len)
     return gw_oid_parse(digits);
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool add_char(struct part *part, char c)
 {
     if (part->len == GW_X509_TEXT_MAX || c == '\0')
@@ -101,7 +94,8 @@ static bool add_char(struct part *part, char c)
 /** What follows a backslash: two hexadecimal digits, or the character itself. */
 static bool take_escape(const char **at, struct part *part)
 {
-    int high = hex((*at)[1]), low = high >= 0 ? hex((*at)[2]) : -1;
+    int high = kw_hex_digit((uint8_t)(*at)[1]),
+        low = high >= 0 ? kw_hex_digit((uint8_t)(*at)[2]) : -1;
     if ((*at)[1] == '\0')
         return false;
     char c = low >= 0 ? (char)(high << 4 | low) : (*at)[1];

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "pool/pkcs11/state_file.h"
 
@@ -19,8 +20,8 @@ kw_status pool_domain_check(char out[2 * POOL_DOMAIN_CHECK_LEN + 1], const struc
                    mac, &len) != NULL &&
               len >= POOL_DOMAIN_CHECK_LEN;
     kw_secret_clear(&key);
-    for (size_t i = 0; ok && i < POOL_DOMAIN_CHECK_LEN; i++) {
-        snprintf(out + 2 * i, 3, "%02x", mac[i]);
+    if (ok) {
+        kw_hex_write(out, mac, POOL_DOMAIN_CHECK_LEN);
     }
     kw_wipe(mac, sizeof mac);
     return ok ? KW_OK : KW_E_INTERNAL;

@@ -10,6 +10,7 @@
 
 #include <p11-kit/pkcs11.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "pool/pkcs11/login_turns.h"
 #include "pool/pkcs11/state_file.h"
@@ -107,9 +108,7 @@ static kw_status print_of(struct kw_span pin, struct kw_span serial, const uint8
                           ROUNDS, EVP_sha256(), sizeof(hash), hash) != 1) {
         return KW_E_INTERNAL;
     }
-    for (size_t i = 0; i < sizeof(hash); i++) {
-        snprintf(out + 2 * i, 3, "%02x", hash[i]);
-    }
+    kw_hex_write(out, hash, sizeof(hash));
     return KW_OK;
 }
 

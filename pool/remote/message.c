@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/base/jose.h"
 #include "pool/remote/base64url.h"
 #include "pool/remote/json.h"
@@ -68,10 +69,7 @@ kw_status pool_remote_key_path(char path[POOL_REMOTE_PATH_MAX], const char *name
 
 void pool_remote_version_of(const struct pool_key *key, char version[POOL_REMOTE_VERSION_MAX + 1])
 {
-    const uint8_t *id = pool_key_id(key);
-    for (size_t i = 0; i < KW_KEY_ID_LEN; i++) {
-        snprintf(version + 2 * i, 3, "%02x", id[i]);
-    }
+    kw_hex_write(version, pool_key_id(key), KW_KEY_ID_LEN);
 }
 
 /* --- the request --- */

@@ -122,7 +122,7 @@ class Case(unittest.TestCase):
 
 class Schedule(Case):
     def test_made_verified_and_retired(self):
-        g = self.make("to: place, every: 5s, keep: 1, keep_days: 0", "vaults: [{ name: other }]\n")
+        g = self.make("to: place, every: 5s, keep: 1, keep_days: 0", "vaults: [{ name: other, type: vault }]\n")
         (g.place / "keyward-default-20200101T000000Z-00000000").mkdir()  # looks like its own, and is not
         (g.place / "notes").write_text("somebody's")
         foreign = set(g.folders())

@@ -1,5 +1,6 @@
 #include "gateway/api/recovery/transfer_json.h"
 
+#include "crypto/base/hex.h"
 #include "gateway/api/objects/object_json.h"
 
 void gw_write_hex(struct gw_out *out, const char *name, const uint8_t *bytes, size_t len)
@@ -7,8 +8,9 @@ void gw_write_hex(struct gw_out *out, const char *name, const uint8_t *bytes, si
     gw_out_text(out, name);
     gw_out_text(out, "\"");
     for (size_t i = 0; i < len; i++) {
-        char pair[2] = {"0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15]};
-        gw_out_raw(out, pair, sizeof pair);
+        char pair[3];
+        kw_hex_write(pair, bytes + i, 1);
+        gw_out_raw(out, pair, 2);
     }
     gw_out_text(out, "\"");
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crypto/base/hex.h"
 #include "gateway/vault/archive/export_job.h"
 #include "gateway/vault/archive/record.h"
 #include "gateway/vault/seal.h"
@@ -61,15 +62,6 @@ static kw_status give(void *ctx, uint8_t *out, size_t len, size_t *got)
     return KW_OK;
 }
 
-static void hex(char *out, const uint8_t *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
-    }
-    out[2 * len] = '\0';
-}
-
 static kw_status open_archive(struct importing *m)
 {
     struct transfer *t = m->t;
@@ -83,7 +75,7 @@ static kw_status open_archive(struct importing *m)
     if (status == KW_E_UNSUPPORTED)
         return transfer_fail(t, status, "the archive was made by a newer keyward");
     if (status == KW_E_FORBIDDEN) {
-        hex(theirs, head.check, sizeof head.check);
+        kw_hex_write(theirs, head.check, sizeof head.check);
         kc_domain_check(t->all->vault->domain, ours);
         return transfer_fail(t, status,
                              "the archive is of security domain %s, this gateway of %s; it can be "

@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "crypto/base/hex.h"
+
 static const char *const names[STORE_KIND_MAX + 1] = {
     [STORE_KEY] = "keys",
     [STORE_SECRET] = "secrets",
@@ -24,9 +26,8 @@ const char *vault_transfer_kind_name(enum store_kind kind)
 
 static json_t *hex(const uint8_t *bytes, size_t len)
 {
-    char text[2 * 64 + 1] = "";
-    for (size_t i = 0; i < len && i < 64; i++)
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    char text[2 * 64 + 1];
+    kw_hex_write(text, bytes, len < 64 ? len : 64);
     return json_string(text);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto/base/hex.h"
 #include "crypto/base/secret.h"
 #include "gateway/vault/archive/backup.h"
 #include "gateway/vault/archive/format.h"
@@ -78,8 +79,7 @@ static kw_status open_blob(struct restoring *r, struct kw_span blob)
         return KW_E_UNSUPPORTED;
     backup_check_bytes(r->vault->domain, check);
     if (memcmp(check, blob.data + 8, sizeof check) != 0) {
-        for (size_t i = 0; i < sizeof check; i++)
-            snprintf(r->check + 2 * i, 3, "%02x", blob.data[8 + i]);
+        kw_hex_write(r->check, blob.data + 8, sizeof check);
         return KW_E_FORBIDDEN;
     }
     if (blob.data[5] != r->kind)
