@@ -93,7 +93,7 @@ static void say_shares(struct dr *dr)
     for (size_t k = 0; k < dr->quorum.count;) {
         int share = cli_quorum_share(&dr->quorum, k);
         if (share >= 0 && !opened[share][0]) {
-            snprintf(opened[share], sizeof opened[share], "%s", dr->quorum.names[k++]);
+            snprintf(opened[share], sizeof opened[share], "%.127s", dr->quorum.names[k++]);
             continue;
         }
         dr_add(&dr->report, DR_WARN, "security domain", "key",

@@ -152,7 +152,7 @@ static bool try_sign(struct dr_trial *trial, const struct dr_object *key,
 static bool try_decrypt(struct dr_trial *trial, const struct dr_object *key,
                         const struct dr_object *source, const char *word)
 {
-    uint8_t text[TEXT_LEN], sealed[KW_RSA_MAX_BYTES], back[KW_RSA_MAX_BYTES + 3];
+    uint8_t text[TEXT_LEN] = {0}, sealed[KW_RSA_MAX_BYTES], back[KW_RSA_MAX_BYTES + 3];
     size_t len = 0;
     struct kc_lane_op op = {.kind = KW_KIND_ENCRYPT,
                             .alg = KW_ALG_RSA_OAEP_256,
