@@ -56,19 +56,24 @@ static void product(void)
     kc_mont_mul(&mont, operand, operand, work->picked);
 }
 
-static void pair_product(void)
+static void quad_squaring(void)
 {
-    kc_mont_mul_pair(&mont, work->spare, operand, work->picked);
+    kc_quad_sqr(&work->reduction.quad, operand, operand, NULL);
+}
+
+static void quad_product(void)
+{
+    kc_quad_mul(&work->reduction.quad, operand, operand, work->picked);
 }
 
 static void fold_squaring(void)
 {
-    kc_fold_sqr(&work->fold, &mont, operand, operand, NULL);
+    kc_fold_sqr(&work->reduction.fold, &mont, operand, operand, NULL);
 }
 
 static void fold_product(void)
 {
-    kc_fold_mul(&work->fold, &mont, operand, operand, work->picked);
+    kc_fold_mul(&work->reduction.fold, &mont, operand, operand, work->picked);
 }
 
 static void reduction(void)
@@ -76,24 +81,27 @@ static void reduction(void)
     kc_mont_redc(&mont, operand, wide);
 }
 
-static void window(void)
+KC_IFMA static void quad_window(void)
+{
+    const __m512i index = _mm512_set1_epi64(9);
+    struct kc_pick pick;
+    kc_quad_pick(&pick, work->picked, work->table, &index);
+    for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
+        kc_quad_sqr(&work->reduction.quad, turn < 4 ? operand : work->spare, operand, &pick);
+        kc_quad_pick_next(&pick);
+    }
+    kc_quad_mul(&work->reduction.quad, operand, work->spare, work->picked);
+}
+
+static void fold_window(void)
 {
     struct kc_scan scan = {.out = work->picked};
-    const size_t stride = kc_rsa_entry_digits(mont.blocks);
     for (unsigned turn = 0; turn < KC_RSA_WINDOW; turn++) {
-        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * stride;
+        scan.table = work->table + (turn < 4 ? 7 * turn : 25) * KC_TILE * (size_t)mont.blocks;
         memset(scan.pick, (int)(1u << turn), sizeof scan.pick);
-        if (mont.blocks == 2) {
-            kc_mont_sqr_scan(&mont, turn < 4 ? operand : work->spare, operand, &scan);
-        } else {
-            kc_fold_sqr(&work->fold, &mont, turn < 4 ? operand : work->spare, operand, &scan);
-        }
+        kc_fold_sqr(&work->reduction.fold, &mont, turn < 4 ? operand : work->spare, operand, &scan);
     }
-    if (mont.blocks == 2) {
-        kc_mont_mul_pair(&mont, operand, work->spare, work->picked);
-    } else {
-        kc_fold_mul(&work->fold, &mont, operand, work->spare, work->picked);
-    }
+    kc_fold_mul(&work->reduction.fold, &mont, operand, work->spare, work->picked);
 }
 
 static void row(const char *name, void (*kernel)(void), double multiply_adds, double ratio)
@@ -142,13 +150,15 @@ int main(void)
         row("reduction", reduction, 2 * n * n + n, ratio);
         if (sizes[i] <= 4) {
             if (sizes[i] == 2) {
-                row("pair", pair_product, mul, ratio);
+                kc_quad_prepare(&work->reduction.quad, &mont);
+                row("quad sqr", quad_squaring, sqr, ratio);
+                row("quad mul", quad_product, mul, ratio);
             } else {
-                kc_fold_prepare(&work->fold, &mont);
+                kc_fold_prepare(&work->reduction.fold, &mont);
                 row("fold sqr", fold_squaring, sqr, ratio);
                 row("fold mul", fold_product, mul, ratio);
             }
-            row("window", window, 5 * sqr + mul, ratio);
+            row("window", sizes[i] == 2 ? quad_window : fold_window, 5 * sqr + mul, ratio);
         }
     }
     free(work);

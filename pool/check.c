@@ -59,10 +59,11 @@ static void check_done(struct pool_op *verify)
     pool_group_checked(subject, verdict);
 }
 
-/* A new key's public half must be one, and the one that was asked for. */
+/* A new key's public half must be one, and the one that was asked for. It is kept as the core
+ * writes it: what is stored is later held against what the blob opens to, byte by byte. */
 static kw_status check_generated(const struct pool_op *op)
 {
-    const struct pool_generated *made = op->generate.out;
+    struct pool_generated *made = op->generate.out;
     const struct kc_public *pub = &made->pub;
     if (pub->kty != op->generate.kty || made->blob_len == 0 || made->blob_len > KC_BLOB_MAX) {
         return KW_E_CRYPTO;
@@ -76,6 +77,9 @@ static kw_status check_generated(const struct pool_op *op)
     }
     struct kc_key *key = NULL;
     kw_status status = kc_key_from_public(&key, pub);
+    if (status == KW_OK) {
+        made->pub = *kc_key_public(key);
+    }
     kc_key_unref(key);
     return status == KW_E_INPUT || status == KW_E_UNSUPPORTED ? KW_E_CRYPTO : status;
 }

@@ -172,7 +172,8 @@ struct pool_member {
 
     /* under the pool's state lock, in pool/member_state.c alone */
     unsigned retry;        /* recovery attempts since it was last up */
-    int64_t next_retry_ns; /* INT64_MAX: an attempt is under way, or there will be none */
+    bool trying;           /* an attempt is under way */
+    int64_t next_retry_ns; /* as planned when it fell; INT64_MAX: then there was to be none */
     int64_t failed_ns;     /* when it fell, or the last attempt failed */
     char reason[192];
 };

@@ -238,29 +238,37 @@ static int64_t retry_wait_ns(const struct pool_member *member)
     return wait + (wait * ((int64_t)noise - 0x8000) / 0x8000) * 15 / 100;
 }
 
-/* The long waits spare a device that is broken while others do its work. With nobody serving there
+static bool retries_left(const struct pool_member *member)
+{
+    int limit = pool_config(member->pool)->recovery_retries;
+    return limit < 0 || member->retry < (unsigned)limit;
+}
+
+/* When the next attempt may begin, by the settings as they are now: they may allow more than those
+ * under which the member fell, or less. INT64_MAX: one is under way, or there will be none.
+ *
+ * The long waits spare a device that is broken while others do its work. With nobody serving there
  * is nothing to spare: whoever is back first must be found soon. A limited count of retries is not
  * used up faster by this. State lock held. */
 static int64_t next_try_ns(const struct pool_member *member)
 {
     const struct pool *pool = member->pool;
-    if (pool_config(pool)->recovery_retries >= 0 || member->next_retry_ns == INT64_MAX) {
-        return member->next_retry_ns;
+    if (member->trying || !retries_left(member)) {
+        return INT64_MAX;
+    }
+    int64_t wait = pool_config(pool)->recovery_interval_ns;
+    int64_t planned =
+        member->next_retry_ns != INT64_MAX ? member->next_retry_ns : member->failed_ns + wait;
+    if (pool_config(pool)->recovery_retries >= 0) {
+        return planned;
     }
     for (unsigned i = 0; i < pool->member_count; i++) {
         if (pool_member_accepts(&pool->members[i])) {
-            return member->next_retry_ns;
+            return planned;
         }
     }
-    int64_t wait = pool_config(pool)->recovery_interval_ns;
     int64_t soon = member->failed_ns + (wait > LONELY_WAIT_NS ? wait : LONELY_WAIT_NS);
-    return soon < member->next_retry_ns ? soon : member->next_retry_ns;
-}
-
-static bool retries_left(const struct pool_member *member)
-{
-    int limit = pool_config(member->pool)->recovery_retries;
-    return limit < 0 || member->retry < (unsigned)limit;
+    return soon < planned ? soon : planned;
 }
 
 /* State lock held: what else changes with the health. */
@@ -270,6 +278,7 @@ static void entered(struct pool_member *member, enum pool_health from, enum pool
     if (to == POOL_HEALTH_DOWN && (from != to || event == POOL_EV_LOST || event == POOL_EV_ERROR)) {
         /* down -> down by lost or error: the attempt under way has failed */
         if (from != to || member->next_retry_ns == INT64_MAX) {
+            member->trying = false;
             member->failed_ns = now_ns;
             member->next_retry_ns =
                 retries_left(member) ? now_ns + retry_wait_ns(member) : INT64_MAX;
@@ -399,6 +408,7 @@ bool pool_member_retry_due(struct pool_member *member, int64_t now_ns, int64_t *
     if (pool_member_health(member) == POOL_HEALTH_DOWN && next_try_ns(member) <= now_ns) {
         due = true;
         member->retry++;
+        member->trying = true;
         member->next_retry_ns = INT64_MAX;
     }
     if (next_ns != NULL) {
@@ -441,12 +451,13 @@ static void sense_down(const struct pool_member *member, int64_t now_ns, char *o
     } else {
         snprintf(count, sizeof count, "%u/%d", member->retry, limit);
     }
-    if (member->next_retry_ns == INT64_MAX) {
+    int64_t next = next_try_ns(member);
+    if (next == INT64_MAX) {
         snprintf(out, cap, "%s (retry %s %s)", word, count,
-                 retries_left(member) ? "under way" : "exhausted");
+                 member->trying ? "under way" : "exhausted");
         return;
     }
-    int64_t wait = next_try_ns(member) - now_ns;
+    int64_t wait = next - now_ns;
     snprintf(out, cap, "%s (retry %s, next in %llds)", word, count,
              (long long)(wait > 0 ? (wait + KW_S(1) - 1) / KW_S(1) : 0));
 }

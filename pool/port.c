@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -217,6 +218,14 @@ static void run_until_idle(struct pool_port *port, int64_t limit_ns)
     }
 }
 
+/* What was posted last may have been taken in before whoever posted it has woken the port. */
+static void await_posting(struct pool_port *port)
+{
+    while (atomic_load_explicit(&port->posting, memory_order_acquire) > 0) {
+        sched_yield();
+    }
+}
+
 void pool_port_destroy(struct pool_port *port)
 {
     if (port == NULL) {
@@ -230,6 +239,7 @@ void pool_port_destroy(struct pool_port *port)
     run_until_idle(port, INT64_MAX);
     unlist(port);
     pool_port_run(port); /* calls that came before the port left the list */
+    await_posting(port);
     detach_cores(port);
     free_port(port);
 }
@@ -254,6 +264,7 @@ static void wake(struct pool_port *port)
 
 void pool_port_post_chain(struct pool_port *port, struct pool_op *first, struct pool_op *last)
 {
+    atomic_fetch_add_explicit(&port->posting, 1, memory_order_relaxed);
     struct pool_op *head = atomic_load_explicit(&port->posted, memory_order_relaxed);
     do {
         last->next = head;
@@ -262,6 +273,7 @@ void pool_port_post_chain(struct pool_port *port, struct pool_op *first, struct 
     if (head == NULL) {
         wake(port);
     }
+    atomic_fetch_sub_explicit(&port->posting, 1, memory_order_release);
 }
 
 void pool_port_post(struct pool_op *op, struct pool_member *member)
@@ -278,6 +290,7 @@ kw_status pool_port_call(struct pool_port *port, void (*fn)(struct pool_port *, 
     }
     call->fn = fn;
     call->arg = arg;
+    atomic_fetch_add_explicit(&port->posting, 1, memory_order_relaxed);
     struct pool_port_call *head = atomic_load_explicit(&port->calls, memory_order_relaxed);
     do {
         call->next = head;
@@ -286,6 +299,7 @@ kw_status pool_port_call(struct pool_port *port, void (*fn)(struct pool_port *, 
     if (head == NULL) {
         wake(port);
     }
+    atomic_fetch_sub_explicit(&port->posting, 1, memory_order_release);
     return KW_OK;
 }
 

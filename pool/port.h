@@ -50,6 +50,7 @@ struct pool_port {
 
     _Atomic(struct pool_op *) posted;       /* workers -> port, newest first */
     _Atomic(struct pool_port_call *) calls; /* other threads -> port, newest first */
+    _Atomic unsigned posting; /* threads that are about to wake the port: until then it stays */
 
     void *links[POOL_MAX_MEMBERS + 1];
     bool attached[POOL_MAX_MEMBERS + 1];

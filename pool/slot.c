@@ -150,6 +150,7 @@ static kw_status prepare(struct pool *pool, struct pool_member *member,
     atomic_store(&member->leaves_when_safe, false);
     atomic_store(&member->priority, config->priority == 0 ? 1 : config->priority);
     member->retry = 0;
+    member->trying = false;
     member->next_retry_ns = INT64_MAX;
     member->failed_ns = 0;
     member->reason[0] = '\0';
@@ -344,21 +345,35 @@ static bool is_well(const struct pool_member *member)
     return health == POOL_HEALTH_WARMING || health == POOL_HEALTH_UP;
 }
 
-/* It is the better one now: it works, or the one before does not. The admin axis is of the name. */
+/* It is the better one now: it works, or the one before does not. The admin axis is of the name. In
+ * the change lock, so that a change meets one member of the name, and what it says of that one
+ * stays true. */
 static void take_over(struct pool *pool, struct pool_member *heir)
 {
+    pthread_mutex_lock(&pool->change_lock);
     struct pool_member *before = pool_slot_find(pool, heir->config.name, false);
-    if (before != NULL && !is_well(heir) && pool_member_health(before) < POOL_HEALTH_DOWN) {
-        return;
+    bool better = before == NULL || is_well(heir) || pool_member_health(before) >= POOL_HEALTH_DOWN;
+    if (better && pool_slot(heir) == POOL_SLOT_HEIR) {
+        if (before != NULL && pool_member_admin(before) != POOL_ADMIN_READY) {
+            pool_member_set_admin(heir, pool_member_admin(before));
+        }
+        /* in this order: at no moment is there none */
+        move(heir, POOL_SLOT_TAKE_OVER, "it has its new settings");
+        if (before != NULL) {
+            pool_slot_leave(before, false, "its settings changed");
+        }
     }
-    if (before != NULL && pool_member_admin(before) != POOL_ADMIN_READY) {
-        pool_member_set_admin(heir, pool_member_admin(before));
+    pthread_mutex_unlock(&pool->change_lock);
+}
+
+/* It was removed while nobody else served: now somebody does. A change may ask for it again. */
+static void leave_when_safe(struct pool *pool, struct pool_member *member)
+{
+    pthread_mutex_lock(&pool->change_lock);
+    if (atomic_load(&member->leaves_when_safe) && pool_slot_can_spare(member)) {
+        pool_slot_leave(member, true, "removed from the configuration");
     }
-    /* in this order: at no moment is there none */
-    move(heir, POOL_SLOT_TAKE_OVER, "it has its new settings");
-    if (before != NULL) {
-        pool_slot_leave(before, false, "its settings changed");
-    }
+    pthread_mutex_unlock(&pool->change_lock);
 }
 
 /* Settings that the running member takes over itself. Only this thread reads the strings. */
@@ -397,8 +412,8 @@ int64_t pool_slots_step(struct pool *pool, int64_t now_ns)
             break;
         case POOL_SLOT_MEMBER:
             take_settings(member);
-            if (atomic_load(&member->leaves_when_safe) && pool_slot_can_spare(member)) {
-                pool_slot_leave(member, true, "removed from the configuration");
+            if (atomic_load(&member->leaves_when_safe)) {
+                leave_when_safe(pool, member);
             }
             break;
         case POOL_SLOT_LEAVING:

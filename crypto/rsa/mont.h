@@ -23,20 +23,12 @@ struct kc_mont {
 /** r = a^2 / R mod m. r may be a. */
 void kc_mont_sqr(const struct kc_mont *mont, __m512i *r, const __m512i *a);
 
-/** The same for primes of two blocks, and the scan besides. scan->out must not be r or a. */
-void kc_mont_sqr_scan(const struct kc_mont *mont, __m512i *r, const __m512i *a,
-                      const struct kc_scan *scan);
-
 /** r = a * b / R mod m. r may be a or b. */
 void kc_mont_mul(const struct kc_mont *mont, __m512i *r, const __m512i *a, const __m512i *b);
 
 /** r = a / 2^(520 * low) mod m, below m + 1, for a of 10 * blocks digits; 0 < low < blocks. r is
  * not a. */
 void kc_mont_divide(const struct kc_mont *mont, unsigned low, __m512i *r, const __m512i *a);
-
-/** r = a * b / R mod m, below 3m, for b in two representations: the number and, above it, the
- *  number / 2^520 mod m (kc_mont_divide). Primes of two blocks only. r is neither a nor b. */
-void kc_mont_mul_pair(const struct kc_mont *mont, __m512i *r, const __m512i *a, const __m512i *b);
 
 /** r = a / R mod m for a of 20 * blocks digits below R * m. r may be a. */
 void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i *a);

@@ -125,60 +125,26 @@ KC_IFMA_INLINE void square_column(struct kc_cols *s, unsigned blocks, unsigned k
     }
 }
 
-/** Which ten digits of an entry of 20 * blocks a tile of the reduction looks up: the lower tiles
- *  (quotient block i, column k) take them in turn, then the upper ones, one for each tile. Only
- *  primes of two blocks are scanned here: they have one of either, and their two quotient blocks
- *  take the rest. */
-KC_IFMA_INLINE unsigned lower_turn(unsigned k, unsigned i)
-{
-    return k * (k - 1) / 2 + i;
-}
-
-KC_IFMA_INLINE unsigned upper_turn(unsigned blocks, unsigned k, unsigned i)
-{
-    unsigned above = 2 * blocks - 1 - k; /* tiles of this column */
-    return blocks * (blocks - 1) - above * (above + 1) / 2 + i - (k - blocks + 1);
-}
-
 /** Clears column block k: makes quotient block k. */
-KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
-                               unsigned k, const struct kc_scan *scan)
+KC_IFMA_INLINE void reduce_low(struct kc_cols *s, const struct kc_mont *mont, unsigned k)
 {
     KC_UNROLL
     for (unsigned i = 0; i < k; i++) {
-        const __m512i *q = mont->q + KC_TILE * i;
-        const __m512i *m = mont->m + KC_TILE * (k - i);
-        const unsigned turn = lower_turn(k, i);
-        if (scan) {
-            kc_tile_mul_scan(s, q, m, scan, KC_TILE * turn, 2 * KC_TILE * blocks);
-        } else {
-            kc_tile_mul(s, q, m);
-        }
+        kc_tile_mul(s, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i));
     }
-    kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, blocks == 2 ? scan : NULL,
-                   KC_TILE * (2 + k), 2 * KC_TILE * blocks, 1);
+    kc_tile_reduce(s, mont->q + KC_TILE * k, mont->m, mont->k0, NULL, 0, 0, 1);
 }
 
 /** Finishes column block k, above the `low` quotient blocks: ten digits of the result. */
 KC_IFMA_INLINE void reduce_high(struct kc_cols *s, const struct kc_mont *mont, unsigned blocks,
-                                unsigned low, unsigned k, __m512i *r, const struct kc_scan *scan)
+                                unsigned low, unsigned k, __m512i *r)
 {
-    const unsigned stride = 2 * KC_TILE * blocks;
     unsigned i = k < blocks ? 0 : k - blocks + 1;
     KC_UNROLL
     for (; i + 1 < low; i++) {
-        const __m512i *q = mont->q + KC_TILE * i;
-        const __m512i *m = mont->m + KC_TILE * (k - i);
-        const unsigned turn = upper_turn(blocks, k, i);
-        if (scan) {
-            kc_tile_mul_scan(s, q, m, scan, KC_TILE * turn, stride);
-        } else {
-            kc_tile_mul(s, q, m);
-        }
+        kc_tile_mul(s, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i));
     }
-    const unsigned turn = upper_turn(blocks, k, i);
-    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), scan, KC_TILE * turn,
-                    stride, 1);
+    kc_tile_mul_out(s, r, mont->q + KC_TILE * i, mont->m + KC_TILE * (k - i), NULL, 0, 0, 1);
 }
 
 /** Ten digits from ten columns: passes the carries on and returns the last. */
@@ -199,7 +165,7 @@ KC_IFMA_INLINE __m512i finish_columns(__m512i *r, const __m512i *columns)
 
 KC_IFMA_INLINE void mont_product(const struct kc_mont *mont, const unsigned blocks,
                                  const enum product product, __m512i *r, const __m512i *a,
-                                 const __m512i *b, const struct kc_scan *scan)
+                                 const __m512i *b)
 {
     struct kc_cols s;
     kc_cols_zero(&s);
@@ -211,40 +177,9 @@ KC_IFMA_INLINE void mont_product(const struct kc_mont *mont, const unsigned bloc
             multiply_column(&s, blocks, k, a, b);
         }
         if (k < blocks) {
-            reduce_low(&s, mont, blocks, k, scan);
+            reduce_low(&s, mont, k);
         } else {
-            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks), scan);
-        }
-        kc_cols_shift(&s);
-    }
-    (void)finish_columns(r + KC_TILE * (blocks - 1), s.c);
-}
-
-/** r = x * y / R mod m for y in both representations: the lower s = blocks / 2 blocks of x times
- *  y / 2^(520 s) and the others times y need only the other blocks - s quotient blocks. */
-KC_IFMA_INLINE void mont_pair(const struct kc_mont *mont, const unsigned blocks, __m512i *r,
-                              const __m512i *x, const __m512i *y)
-{
-    const unsigned split = blocks / 2;
-    const unsigned low = blocks - split;
-    const __m512i *shifted = y + KC_TILE * blocks;
-    struct kc_cols s;
-    kc_cols_zero(&s);
-    KC_UNROLL
-    for (unsigned k = 0; k < blocks + low - 1; k++) {
-        const unsigned first = k < blocks ? 0 : k - blocks + 1;
-        KC_UNROLL
-        for (unsigned i = first; i < split && i <= k; i++) {
-            kc_tile_mul(&s, x + KC_TILE * i, shifted + KC_TILE * (k - i));
-        }
-        KC_UNROLL
-        for (unsigned i = first; i < low && i <= k; i++) {
-            kc_tile_mul(&s, x + KC_TILE * (split + i), y + KC_TILE * (k - i));
-        }
-        if (k < low) {
-            reduce_low(&s, mont, blocks, k, NULL);
-        } else {
-            reduce_high(&s, mont, blocks, low, k, r + KC_TILE * (k - low), NULL);
+            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks));
         }
         kc_cols_shift(&s);
     }

@@ -6,13 +6,13 @@
 
 KC_IFMA void kc_mont_sqr_wide(const struct kc_mont *mont, __m512i *r, const __m512i *a)
 {
-    mont_product(mont, mont->blocks, SQUARE, r, a, a, NULL);
+    mont_product(mont, mont->blocks, SQUARE, r, a, a);
 }
 
 KC_IFMA void kc_mont_mul_wide(const struct kc_mont *mont, __m512i *r, const __m512i *a,
                               const __m512i *b)
 {
-    mont_product(mont, mont->blocks, MULTIPLY, r, a, b, NULL);
+    mont_product(mont, mont->blocks, MULTIPLY, r, a, b);
 }
 
 KC_IFMA_INLINE void add_digits10(struct kc_cols *s, const __m512i *a)
@@ -32,9 +32,9 @@ KC_IFMA void kc_mont_redc(const struct kc_mont *mont, __m512i *r, const __m512i 
     for (unsigned k = 0; k < 2 * blocks - 1; k++) {
         add_digits10(&s, a + KC_TILE * k);
         if (k < blocks) {
-            reduce_low(&s, mont, blocks, k, NULL);
+            reduce_low(&s, mont, k);
         } else {
-            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks), NULL);
+            reduce_high(&s, mont, blocks, blocks, k, r + KC_TILE * (k - blocks));
         }
         kc_cols_shift(&s);
     }
@@ -52,9 +52,9 @@ KC_IFMA void kc_mont_divide(const struct kc_mont *mont, unsigned low, __m512i *r
             add_digits10(&s, a + KC_TILE * k);
         }
         if (k < low) {
-            reduce_low(&s, mont, blocks, k, NULL);
+            reduce_low(&s, mont, k);
         } else {
-            reduce_high(&s, mont, blocks, low, k, r + KC_TILE * (k - low), NULL);
+            reduce_high(&s, mont, blocks, low, k, r + KC_TILE * (k - low));
         }
         kc_cols_shift(&s);
     }

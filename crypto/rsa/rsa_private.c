@@ -103,7 +103,7 @@ void kc_rsa_private_store(struct kc_rsa_private_work *w, const struct kc_rsa_pri
 
 void kc_rsa_private_wipe(struct kc_rsa_private_work *w, unsigned blocks)
 {
-    size_t entries = (size_t)KC_RSA_ENTRIES * kc_rsa_entry_digits(blocks);
+    size_t entries = (size_t)KC_RSA_ENTRIES * KC_TILE * blocks;
     kw_wipe(w, offsetof(struct kc_rsa_private_work, table) + entries * sizeof w->table[0]);
 }
 

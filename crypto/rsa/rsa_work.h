@@ -3,6 +3,7 @@
  * that puts faults between them. */
 
 #include "crypto/rsa/fold.h"
+#include "crypto/rsa/quad.h"
 #include "crypto/rsa/rsa_x8.h"
 #include "crypto/rsa/slices.h"
 
@@ -48,17 +49,13 @@ struct kc_rsa_private_work {
     __m512i left[KC_TILE];
     __m512i squares[2 * KC_HALF_DIGITS];
     __m512i differences[KC_HALF_DIGITS];
-    struct kc_fold fold; /* of the prime that is worked on; not for two blocks */
+    union {
+        struct kc_quad quad; /* two blocks */
+        struct kc_fold fold; /* three or four */
+    } reduction;             /* of the prime that is worked on */
     uint64_t words[KC_RSA_LANES][KC_MAX_DIGITS];
-    __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS]; /* as of kc_rsa_entry_digits */
+    __m512i table[KC_RSA_ENTRIES * KC_HALF_DIGITS];
 };
-
-/** Digits of a table entry modulo primes of `blocks`: two blocks in two representations (mont.h).
- */
-static inline unsigned kc_rsa_entry_digits(unsigned blocks)
-{
-    return blocks == 2 ? 2 * KC_TILE * blocks : KC_TILE * blocks;
-}
 
 union kc_rsa_work {
     struct kc_rsa_public_work pub;

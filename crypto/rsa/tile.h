@@ -38,7 +38,7 @@ struct kc_cols {
 /** A constant-time table lookup that hides under a squaring: KC_SCAN_MASKS consecutive entries are
  *  read whole, and in each lane the one whose mask bit is set is merged into `out`. */
 struct kc_scan {
-    const __m512i *table; /* first of the entries, each of twice the digits of the modulus */
+    const __m512i *table; /* first of the entries */
     __m512i *out;         /* one entry; zero before the first scan */
     __mmask8 pick[KC_SCAN_MASKS];
 };
@@ -110,20 +110,6 @@ KC_IFMA_INLINE void kc_scan_digit(const struct kc_scan *scan, unsigned d, unsign
     MERGE(6);
 #undef MERGE
     kc_store_late(scan->out + d, value);
-}
-
-/** kc_tile_mul, and the lookup of ten digits from d on: its loads run beside the multiplier. */
-KC_IFMA_INLINE void kc_tile_mul_scan(struct kc_cols *s, const __m512i *x, const __m512i *y,
-                                     const struct kc_scan *scan, unsigned d, unsigned stride)
-{
-    const struct kc_scan local = *scan; /* or the masks would be read again after each store */
-    __m512i r[KC_TILE];
-    kc_load10(r, y);
-#define ROW(i)                                                                                     \
-    kc_row(s->c + (i), _mm512_load_si512(x + (i)), r);                                             \
-    kc_scan_digit(&local, d + (i), stride);
-    KC_EACH10(ROW)
-#undef ROW
 }
 
 /** kc_tile_mul for the last tile of a finished block column: column i is complete after row i, so

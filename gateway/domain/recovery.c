@@ -236,6 +236,33 @@ void gw_recovery_upload(struct gw_app *app, const char *text, size_t len,
     pthread_mutex_unlock(&lock);
 }
 
+/* A domain is on the members once they serve: those that do not yet are named. */
+static void say_members(struct gw_app *app, char *details, size_t len)
+{
+    struct pool_stats *stats = malloc(sizeof *stats);
+    size_t tokens = 0, serve = 0;
+    char away[256] = "";
+    int used = 0;
+    snprintf(details, len, "The gateway has its security domain.");
+    if (!stats)
+        return;
+    pool_stats_read(app->pool, stats);
+    for (size_t i = 0; i < stats->member_count; i++) {
+        const struct pool_member_stats *member = &stats->members[i];
+        if (strcmp(member->kind, "pkcs11") != 0)
+            continue;
+        tokens++;
+        serve += member->serving;
+        if (!member->serving && used < (int)sizeof away)
+            used += snprintf(away + used, sizeof away - (size_t)used, "%s%s", used ? ", " : "",
+                             member->name);
+    }
+    free(stats);
+    if (tokens > 0)
+        snprintf(details, len, "The gateway has its security domain; %zu of %zu tokens serve%s%s.",
+                 serve, tokens, *away ? ", not yet: " : "", away);
+}
+
 const char *gw_recovery_status(struct gw_app *app, bool upload_status, char *details, size_t len)
 {
     pthread_mutex_lock(&state_lock);
@@ -250,6 +277,6 @@ const char *gw_recovery_status(struct gw_app *app, bool upload_status, char *det
                            : "The gateway has no security domain yet.");
         return "InProgress";
     }
-    snprintf(details, len, "The gateway has its security domain.");
+    say_members(app, details, len);
     return "Success";
 }

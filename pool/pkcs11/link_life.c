@@ -73,23 +73,6 @@ static void expire_waiting(struct pool_link *link, int64_t now_ns, int64_t *next
     }
 }
 
-int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
-{
-    struct pool_link *link = arg;
-    int64_t next = INT64_MAX;
-    for (unsigned i = 0; i < link->p11->host_count; i++) {
-        struct pool_link_channel *channel = &link->channels[i];
-        if (channel->fd >= 0 && !expire_slots(link, channel, now_ns, &next)) {
-            pool_link_close_channel(link, channel,
-                                    "the host did not answer within the hard deadline");
-        }
-    }
-    expire_waiting(link, now_ns, &next);
-    pool_link_fill(link);
-    pool_p11_flush(member, link);
-    return next;
-}
-
 /* --- opening and closing --- */
 
 static bool alloc_channel(struct pool_link_channel *channel, unsigned sessions)
@@ -154,6 +137,34 @@ static void open_channel(struct pool_link *link, unsigned number)
     channel->generation = generation;
 }
 
+/** What could not be opened when the host came into service, for want of descriptors or memory. */
+static void open_missing(struct pool_link *link)
+{
+    for (unsigned i = 0; i < link->p11->host_count; i++) {
+        if (link->channels[i].fd < 0) {
+            open_channel(link, i);
+        }
+    }
+}
+
+int64_t pool_p11_expire(struct pool_member *member, void *arg, int64_t now_ns)
+{
+    struct pool_link *link = arg;
+    int64_t next = INT64_MAX;
+    for (unsigned i = 0; i < link->p11->host_count; i++) {
+        struct pool_link_channel *channel = &link->channels[i];
+        if (channel->fd >= 0 && !expire_slots(link, channel, now_ns, &next)) {
+            pool_link_close_channel(link, channel,
+                                    "the host did not answer within the hard deadline");
+        }
+    }
+    open_missing(link);
+    expire_waiting(link, now_ns, &next);
+    pool_link_fill(link);
+    pool_p11_flush(member, link);
+    return next;
+}
+
 void pool_p11_open_channels(struct pool_port *port, void *arg)
 {
     struct pool_member *member = arg;
@@ -185,6 +196,10 @@ kw_status pool_p11_attach(struct pool_member *member, struct pool_port *port, vo
     }
     /* a host that comes into service between here and the port's listing is found by this call */
     kw_status status = pool_port_call(port, pool_p11_open_channels, member);
+    if (status != KW_OK) {
+        pool_p11_detach(member, port, link);
+        link = NULL;
+    }
     *out = link;
     return status;
 }

@@ -16,7 +16,7 @@ kw_status pool_state_path(char *out, const char *dir, const char *prefix, const 
     }
     char *at = out + n;
     for (const char *c = member; *c != '\0'; c++) {
-        *at++ = isalnum((unsigned char)*c) || *c == '-' ? *c : '_';
+        *at++ = isalnum((unsigned char)*c) || strchr("-_.", *c) != NULL ? *c : '_';
     }
     memcpy(at, ".json", sizeof ".json");
     return KW_OK;

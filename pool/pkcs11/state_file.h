@@ -7,8 +7,10 @@
 
 #define POOL_STATE_PATH 4096
 
-/** Writes DIR/PREFIX-and-member.json to `out` (POOL_STATE_PATH bytes); characters of the name that
- *  are no letter, digit or '-' become '_'. KW_E_TOO_LARGE when it does not fit. */
+/** Writes DIR/PREFIX-and-member.json to `out` (POOL_STATE_PATH bytes). Names of letters, digits,
+ * '-',
+ *  '_' and '.', which are all that a configuration allows, stay apart; other characters become '_'.
+ *  KW_E_TOO_LARGE when it does not fit. */
 KW_MUST_CHECK kw_status pool_state_path(char *out, const char *dir, const char *prefix,
                                         const char *member);
 /** Reads a file of at most `cap` - 1 bytes and ends it with a zero byte. KW_E_NOT_FOUND when there

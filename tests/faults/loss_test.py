@@ -70,6 +70,7 @@ class Loss(unittest.TestCase):
         mark, work = len(server.log()), server.operations("hsm-b")
         self.member("replace", "hsm-b")
         self.health("hsm-b", "up")
+        until(lambda: changes(server, "hsm-b", mark)[-1:] == ["up"], 10, lambda: "the log does not say so")
         way = changes(server, "hsm-b", mark)
         print(f"\n    {' '.join(way)}", flush=True)
         self.assertEqual(way[-4:], ["syncing", "probing", "warming", "up"])  # in step, tried, and slowly

@@ -638,5 +638,30 @@ vaults:
         self.assertTrue(mine[0]["by"].startswith("uid:"))
 
 
+class Development(Case):
+    def test_a_vault_of_before_is_read_when_it_is_asked_for(self):
+        """Vaults of --dev are made by their names: who may do what in them is read with the first request."""
+        made = subprocess.run([self.server.binary, "token", "create", "app", "--no-access", "--data", str(self.server.data)],
+                              capture_output=True, text=True, check=True, timeout=60)
+        principal = re.search(r"principal is ([0-9a-f-]{36})", made.stderr).group(1)
+        app, host = made.stdout.strip(), {"Host": f"made.localhost:{self.server.port}"}
+        self.expect(self.server.post("/keys/k/create", {"kty": "EC"}, headers=host), 200)
+        body = assignment(principal, CRYPTO_USER)
+        self.expect(self.server.request("PUT", f"/keys/k{ASSIGNMENTS}/{guid()}", body, headers=host), 201)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        seen, end = [], time.monotonic() + 20
+        while not seen or seen[-1] == 503:
+            answer = self.server.get("/keys/k", headers=host, token=app)
+            seen.append(answer.status)
+            if answer.status == 503:
+                self.assertEqual(answer.headers["Retry-After"], "1")
+            self.assertLess(time.monotonic(), end)
+        self.assertEqual(seen[-1], 200, seen)
+        self.assertIn(503, seen)
+        self.expect(self.server.get("/keys", headers=host, token=app), 403, "Forbidden", "ForbiddenByRbac")
+        self.expect(self.server.get("/keys/k", token=app), 403, "Forbidden", "ForbiddenByRbac")
+
+
 if __name__ == "__main__":
     unittest.main()

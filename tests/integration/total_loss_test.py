@@ -79,6 +79,9 @@ class TotalLoss(Base):
         self.assertEqual(group.mark_of("hsm-a"), domain)
         self.assertFalse((group.data / "join-hsm-a.json").exists())
         self.assertTrue((group.data / "join-hsm-b.json").exists())  # its token is not there yet
+        said = group.get("/securitydomain/upload/pending", version=False).json
+        self.assertEqual((said["status"], said["status_details"]),
+                         ("Success", "The gateway has its security domain; 1 of 2 tokens serve, not yet: hsm-b."))
         self.assertEqual(group.stop(), 0)  # a restart does not forget it
         make_token(group, "hsm-b")
         group.start()

@@ -142,6 +142,15 @@ class Blob(Base):
             folder = job["azureStorageBlobContainerUri"].rsplit("/", 1)[1]
             checked = run(self.server, "POST", "/backup/verify", self.source(folder))
             self.assertEqual(checked["status"], "Succeeded", (turn, checked))
+        # away when the blocks are fetched
+        before = everything(self.server)
+        self.azurite.end()
+        begun = self.server.request("PUT", "/restore", self.source(folder))
+        time.sleep(2)
+        self.azurite.start()
+        job = poll(self.server, begun.headers["Azure-AsyncOperation"])
+        self.assertEqual(job["status"], "Succeeded", job)
+        self.assertEqual(everything(self.server), before)
 
 
 class Killed(Base):

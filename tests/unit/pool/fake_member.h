@@ -30,6 +30,7 @@ enum fake_script {
     FAKE_SHORT,       /* right answer, one byte short */
     FAKE_ZERO,        /* all zero bytes */
     FAKE_STRANGER,    /* a valid signature by another key */
+    FAKE_PADDED,      /* a new EC key whose coordinates begin with a zero too much */
     FAKE_RANDOM_VERDICT
 };
 
@@ -115,6 +116,13 @@ static inline void fake_answer(struct fake *fake, struct pool_op *op, enum fake_
         if (script == FAKE_FLIP) {
             op->generate.out->pub.bits ^= 64;
             op->generate.out->pub.curve = KW_CURVE_NONE;
+        } else if (script == FAKE_PADDED) {
+            struct kc_public *pub = &op->generate.out->pub;
+            memmove(pub->x + 1, pub->x, pub->coord_len);
+            memmove(pub->y + 1, pub->y, pub->coord_len);
+            pub->x[0] = pub->y[0] = 0;
+            pub->coord_len++;
+            pub->bits = 1;
         }
     } else if (op->lane.kind == KW_KIND_RANDOM) {
         memset(op->lane.out.data, 0x5a, op->lane.out.cap);

@@ -388,6 +388,54 @@ static void a_change_that_is_taken_back_ends_the_heir(void **state)
     assert_string_equal(stats()->members[0].reason, "test");
 }
 
+static _Atomic int back_what = -1;
+static pthread_t back;
+static atomic_bool moving;
+
+static void *set_back(void *arg)
+{
+    enum pool_set what;
+    (void)arg;
+    assert_int_equal(pool_member_set(pool, &members[0], &what), KW_OK);
+    back_what = (int)what;
+    return NULL;
+}
+
+/* In the middle of the take-over another thread asks for the settings from before. */
+static void on_take_over(void *ctx, const struct pool_event *event)
+{
+    (void)ctx;
+    if (event->type != POOL_EVENT_MEMBERSHIP || strcmp(event->from, "heir") != 0 ||
+        strcmp(event->to, "member") != 0 || atomic_exchange(&moving, true)) {
+        return;
+    }
+    members[0].sessions = 8;
+    pthread_create(&back, NULL, set_back, NULL);
+    for (int i = 0; i < 100 && back_what < 0; i++) {
+        usleep(1000);
+    }
+}
+
+/* The thread that asks sees the group before the take-over or after it, never with two members of
+ * one name, of which the one it looks at is about to leave. */
+static void a_change_does_not_meet_a_take_over(void **state)
+{
+    (void)state;
+    config.observer.event = on_take_over;
+    back_what = -1;
+    moving = false;
+    group_create(1);
+    AWAIT(is_up(0));
+    members[0].sessions = 16;
+    assert_int_equal(set(&members[0]), POOL_SET_REPLACED);
+    AWAIT(moving && back_what >= 0);
+    pthread_join(back, NULL);
+    assert_int_equal(back_what, POOL_SET_REPLACED);
+    AWAIT(slot_of(0) == POOL_SLOT_FREE && slot_of(1) == POOL_SLOT_FREE);
+    assert_int_equal(slot_of(2), POOL_SLOT_MEMBER);
+    assert_int_equal(pool->members[2].config.sessions, 8);
+}
+
 static void one_that_is_out_is_followed_at_once(void **state)
 {
     (void)state;
@@ -618,6 +666,7 @@ int main(void)
         TEST(the_last_hsm_stays),
         TEST(an_heir_takes_over_when_it_is_up),
         TEST(a_change_that_is_taken_back_ends_the_heir),
+        TEST(a_change_does_not_meet_a_take_over),
         TEST(one_that_is_out_is_followed_at_once),
         TEST(role_and_priority_change_in_place),
         TEST(settings_of_the_group_change),

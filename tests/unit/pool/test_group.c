@@ -584,6 +584,22 @@ static void a_generated_key_is_looked_at(void **state)
     assert_int_equal(pool_member_health(&pool->members[0]), POOL_HEALTH_DOWN);
 }
 
+static void a_generated_key_is_kept_as_the_core_writes_it(void **state)
+{
+    (void)state;
+    group_start(1);
+    struct call call;
+    script(0, FAKE_PADDED);
+    prepare(&call, NULL, KW_KIND_GENERATE, KW_ALG_NONE);
+    call.op.generate.kty = KW_KTY_EC;
+    call.op.generate.curve = KW_CURVE_P256;
+    call.op.generate.hsm = true;
+    call.op.generate.out = &call.made;
+    assert_int_equal(run_one(&call), KW_OK);
+    assert_int_equal(call.made.pub.coord_len, 32);
+    assert_int_equal(call.made.pub.bits, 256);
+}
+
 /* --- routing --- */
 
 static void public_and_software_work_never_costs_a_member(void **state)
@@ -838,6 +854,7 @@ int main(void)
         TEST(members_that_still_start_are_unavailable),
         TEST(wrong_signatures_never_leave),
         TEST(a_generated_key_is_looked_at),
+        TEST(a_generated_key_is_kept_as_the_core_writes_it),
         TEST(public_and_software_work_never_costs_a_member),
         TEST(random_comes_from_a_member_or_from_the_core),
         TEST(a_core_member_opens_hsm_keys_only_when_told),

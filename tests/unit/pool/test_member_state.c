@@ -33,6 +33,7 @@ static int setup(void **state)
     pool.config.recovery_interval_ns = KW_S(10);
     member->pool = &pool;
     member->next_retry_ns = INT64_MAX;
+    member->trying = false;
     snprintf(member->config.name, sizeof member->config.name, "m0");
     heard[0] = 0;
     pool_member_init_state(member, POOL_ROLE_ACTIVE, POOL_HEALTH_STARTING);
@@ -250,6 +251,29 @@ static void recovery_off_waits_for_the_operator(void **state)
     assert_string_equal(sense(), "down (recovery off)");
 }
 
+static void new_settings_count_for_one_that_is_down(void **state)
+{
+    (void)state;
+    int64_t next;
+    pool.config.recovery_retries = 0;
+    pool_member_transition(member, POOL_EV_LOST, "t");
+    pool.config.recovery_retries = 1;
+    assert_false(pool_member_retry_due(member, member->failed_ns + KW_S(9), &next));
+    assert_int_equal(next, member->failed_ns + KW_S(10));
+    assert_string_equal(sense(), "down (retry 0/1, next in 10s)");
+    assert_true(pool_member_retry_due(member, next, NULL));
+    assert_string_equal(sense(), "down (retry 1/1 under way)");
+    pool_member_transition(member, POOL_EV_LOST, "t");
+    assert_false(pool_member_retry_due(member, INT64_MAX - 1, &next));
+    pool.config.recovery_retries = -1;
+    assert_true(pool_member_retry_due(member, member->failed_ns + KW_S(10), NULL));
+    pool_member_transition(member, POOL_EV_LOST, "t");
+    pool.config.recovery_retries = 0; /* one was planned: not any more */
+    assert_false(pool_member_retry_due(member, INT64_MAX - 1, &next));
+    assert_int_equal(next, INT64_MAX);
+    assert_string_equal(sense(), "down (recovery off)");
+}
+
 static void a_flapping_member_keeps_its_count(void **state)
 {
     (void)state;
@@ -319,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup(waits_grow_to_a_minute, setup),
         cmocka_unit_test_setup(nobody_waits_long_while_nobody_serves, setup),
         cmocka_unit_test_setup(recovery_off_waits_for_the_operator, setup),
+        cmocka_unit_test_setup(new_settings_count_for_one_that_is_down, setup),
         cmocka_unit_test_setup(a_flapping_member_keeps_its_count, setup),
         cmocka_unit_test_setup(weight_grows_over_slow_start, setup),
         cmocka_unit_test_setup(operators_read_the_sense, setup),

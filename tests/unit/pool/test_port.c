@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "tests/unit/pool/fake_member.h"
 
@@ -187,6 +188,58 @@ static void links_are_asked_at_the_deadline(void **state)
     assert_int_equal(expire_count, before);
 }
 
+/* The wake-up of a port, slowed down: other threads' writes to its descriptor come through here. */
+static _Atomic int slow_fd = -1;
+static _Atomic bool in_write;
+
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    if (fd != slow_fd) {
+        return syscall(SYS_write, fd, bytes, len);
+    }
+    in_write = true;
+    usleep(200000);
+    ssize_t wrote = syscall(SYS_write, fd, bytes, len);
+    in_write = false;
+    return wrote;
+}
+
+static void *post_held(void *arg)
+{
+    struct pool_op *op = held;
+    held = NULL;
+    op->lane.status = KW_OK;
+    pool_port_post(op, arg);
+    return NULL;
+}
+
+/* An operation can be taken in, answered and its port be asked to end before the thread that posted
+ * it has done with the port. */
+static void a_port_outlives_who_wakes_it(void **state)
+{
+    (void)state;
+    uint8_t out[16];
+    struct pool_op op = {.lane = {.kind = KW_KIND_RANDOM, .out = {out, 0, sizeof out}},
+                         .deadline_ns = kw_now_ns() + KW_S(20),
+                         .on_done = on_done};
+    pthread_t thread;
+    done = 0;
+    assert_int_equal(pool_submit(port, &op), KW_OK);
+    assert_non_null(held);
+    pool_port_run(port);
+    slow_fd = port->event_fd;
+    assert_int_equal(pthread_create(&thread, NULL, post_held, &pool->members[0]), 0);
+    while (!in_write) {
+        usleep(100);
+    }
+    pool_port_destroy(port);
+    port = NULL;
+    assert_false(in_write);
+    assert_int_equal(done, 1);
+    slow_fd = -1;
+    pthread_join(thread, NULL);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -195,6 +248,7 @@ int main(void)
         TEST(calls_arrive_in_order_and_wake),
         TEST(watched_descriptors_reach_their_link),
         TEST(links_are_asked_at_the_deadline),
+        TEST(a_port_outlives_who_wakes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

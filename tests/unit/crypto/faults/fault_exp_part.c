@@ -15,24 +15,25 @@ void ft_strike_table(int when, unsigned lane, unsigned entry, unsigned digit, un
 }
 
 #if defined(__x86_64__)
-static void before_scan(struct kc_rsa_private_work *w, unsigned digits, unsigned stride)
+static void before_scan(struct kc_rsa_private_work *w, unsigned digits, const void *lookup)
 {
+    if (!lookup) {
+        return;
+    }
     for (unsigned lane = 0; lane < KC_RSA_LANES; lane++) {
         if (strikes[lane].when >= 0 && strikes[lane].when-- == 0) {
             __m512i *at =
-                w->table + (size_t)strikes[lane].entry * stride + strikes[lane].digit % digits;
+                w->table + (size_t)strikes[lane].entry * digits + strikes[lane].digit % digits;
             ((uint64_t *)at)[lane] ^= 1ULL << strikes[lane].bit;
         }
     }
 }
 
 /* Every squaring of a window goes through here; those that fill the table have no scan. */
-#define kc_mont_sqr_scan(mont, r, a, scan)                                                         \
-    (before_scan(w, KC_TILE * (mont)->blocks, kc_rsa_entry_digits((mont)->blocks)),                \
-     kc_mont_sqr_scan((mont), (r), (a), (scan)))
+#define kc_quad_sqr(quad, r, a, pick)                                                              \
+    (before_scan(w, KC_QUAD_DIGITS, (pick)), kc_quad_sqr((quad), (r), (a), (pick)))
 #define kc_fold_sqr(fold, mont, r, a, scan)                                                        \
-    ((scan) ? before_scan(w, KC_TILE * (mont)->blocks, kc_rsa_entry_digits((mont)->blocks))        \
-            : (void)0,                                                                             \
+    (before_scan(w, KC_TILE * (mont)->blocks, (scan)),                                             \
      kc_fold_sqr((fold), (mont), (r), (a), (scan)))
 #define kc_rsa_private_half ft_private_half
 #include "crypto/rsa/rsa_exp.c"

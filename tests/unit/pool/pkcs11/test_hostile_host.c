@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -226,16 +227,14 @@ static void on_done(struct pool_op *op)
     over = true;
 }
 
-static void a_key_is_asked_for_once(void **state)
+/* One encryption under a key of the members. */
+static kw_status run_one(void)
 {
-    (void)state;
     static const uint8_t id[KW_KEY_ID_LEN] = "a key", bytes[32] = {1};
     uint8_t room[256], out[64], in[KW_AES_BLOCK_LEN] = {2};
     struct kw_buf blob = {room, 0, sizeof room};
     struct kc_key *secret;
     struct pool_key *key;
-    open_pool("asks");
-    await_serving();
     assert_int_equal(
         kc_key_from_private(&secret, KW_KTY_OCT, KW_CURVE_NONE, kw_span_of(bytes, sizeof bytes)),
         KW_OK);
@@ -258,8 +257,47 @@ static void a_key_is_asked_for_once(void **state)
     while (!over) {
         turn();
     }
-    assert_int_equal(op.lane.status, KW_E_UNAVAILABLE);
     pool_key_unref(key);
+    return op.lane.status;
+}
+
+static void a_key_is_asked_for_once(void **state)
+{
+    (void)state;
+    open_pool("asks");
+    await_serving();
+    assert_int_equal(run_one(), KW_E_UNAVAILABLE);
+    close_pool();
+}
+
+#define FILES 64
+
+/* A port whose channel to a host cannot be opened has one as soon as it can. */
+static void a_channel_is_opened_when_it_can_be(void **state)
+{
+    (void)state;
+    int taken[FILES], count = 0, fd;
+    struct rlimit was, few;
+    open_pool("answers");
+    await_serving();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    few = (struct rlimit){FILES, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while ((fd = dup(0)) >= 0) {
+        taken[count++] = fd;
+    }
+    for (int i = 0; i < 3; i++) { /* what a port itself needs */
+        close(taken[--count]);
+    }
+    struct pool_port *with_channel = port;
+    assert_int_equal(pool_port_create(&port, pool), KW_OK);
+    pool_port_run(port);
+    while (count > 0) {
+        close(taken[--count]);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(run_one(), KW_OK);
+    pool_port_destroy(with_channel);
     close_pool();
 }
 
@@ -319,6 +357,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_asked_for_once),
+        cmocka_unit_test(a_channel_is_opened_when_it_can_be),
         cmocka_unit_test(a_list_has_an_end),
     };
     alarm(240);

@@ -60,6 +60,21 @@ static void it_comes_back(void **state)
     assert_int_equal(pool_identity_load(&back, dir, "a"), KW_E_NOT_FOUND);
 }
 
+/* What is known of one member's token and PIN is not what is known of another's. */
+static void names_that_look_alike_are_two(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"hsm.1", "hsm_1", "hsm-1"};
+    struct pool_identity identity = {.domain = "00112233445566778899aabbccddeeff"}, back;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pool_identity_load(&back, dir, names[i]), KW_E_NOT_FOUND);
+        assert_int_equal(pool_identity_store(dir, names[i], &identity), KW_OK);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pool_identity_remove(dir, names[i]), KW_OK);
+    }
+}
+
 static void a_damaged_record_is_not_none(void **state)
 {
     (void)state;
@@ -101,6 +116,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_that_look_alike_are_two, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_record_is_not_none, setup, teardown),
         cmocka_unit_test(check_values_tell_domains_apart),
     };

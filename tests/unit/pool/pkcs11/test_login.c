@@ -192,7 +192,7 @@ static void a_damaged_record_stops_logins(void **state)
     struct pool_login login = login_as("a/../b", "s1", "1111");
     char path[128], text[1024] = "";
     assert_int_equal(begin(&login), KW_OK);
-    snprintf(path, sizeof(path), "%s/login-a____b.json", dir);
+    snprintf(path, sizeof(path), "%s/login-a_.._b.json", dir);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
