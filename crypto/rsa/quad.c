@@ -1,11 +1,7 @@
 #if defined(__x86_64__)
 #include "crypto/rsa/quad.h"
 
-#include <stdbool.h>
-
 #include "crypto/rsa/quad_tile.h"
-
-#define BLOCK(number, k) ((number) + SIDE * (k))
 
 /* The order of a product a * b, or a * a:
  *   1. the product of the lower halves: its blocks 0 and 1 are x0 and x1, the other two stay;
@@ -34,8 +30,7 @@ KC_IFMA_INLINE void cross_blocks(struct kc_quad *quad, __m512i *y, const __m512i
                                  const __m512i *s)
 {
     __m512i c[2 * SIDE], next[SIDE];
-    zero5(c);
-    zero5(c + SIDE);
+    zero10(c);
     tile(c, LEFT(quad->x), y,
          BESIDE(.save = quad->cross01, .factor = SUM, .y = next, .p = p, .s = s));
     copy5(y, next);
@@ -179,44 +174,47 @@ KC_IFMA_INLINE void quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
     reduce(quad, r, c, g, y, OF_SQUARE, pick);
 }
 
-KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b)
+/** Blocks 0 and 1 of the product of the lower halves are put out, block 1 in `block` yet; c: blocks
+ * 2 and, in `middle`, 3. y: b[0], then b[2]. */
+KC_IFMA_INLINE void multiply_low(struct kc_quad *quad, __m512i *c, struct block *block, __m512i *y,
+                                 const __m512i *a, const __m512i *b)
 {
-    __m512i c[2 * SIDE], g[2 * SIDE], h[2 * SIDE], y[SIDE], next[SIDE];
-    struct block block;
-#define ZERO(columns)                                                                              \
-    zero5(columns);                                                                                \
-    zero5((columns) + SIDE);
-    /* product of the lower halves */
-    load5(y, b);
-    ZERO(c)
+    __m512i h[2 * SIDE], next[SIDE];
+    zero10(c);
     tile(c, LEFT(a), y, BESIDE(.factor = PLAIN, .y = next, .p = BLOCK(b, 1)));
     copy5(y, next);
-    ZERO(h)
+    zero10(h);
     tile(h, LEFT(BLOCK(a, 1)), y, BESIDE(.factor = SUM, .y = next, .p = b, .s = BLOCK(b, 1)));
-    open_pair(c, h, &block, quad->x);
+    open_pair(c, h, block, quad->x);
     copy5(y, next);
     tile(c, LEFT_SUM(a, BLOCK(a, 1)), y,
-         BESIDE(.block = &block, .carry = c, .factor = PLAIN, .y = next, .p = BLOCK(b, 2)));
-    finish(c, &block, BLOCK(quad->x, 1));
+         BESIDE(.block = block, .carry = c, .factor = PLAIN, .y = next, .p = BLOCK(b, 2)));
+    finish(c, block, BLOCK(quad->x, 1));
 #define TAKE(i) c[i] = add(c[i], h[i]);
     EACH(TAKE)
 #undef TAKE
     weigh(h, h + SIDE);
     save5(quad->middle + SIDE, h);
-
-    /* product of the upper halves */
     copy5(y, next);
-    ZERO(g)
+}
+
+/** The product of the upper halves, to `split` and `high`; c and block as multiply_low left them.
+ *  y: b[2], then x1. */
+KC_IFMA_INLINE void multiply_high(struct kc_quad *quad, __m512i *c, struct block *block, __m512i *y,
+                                  const __m512i *a, const __m512i *b)
+{
+    __m512i g[2 * SIDE], h[2 * SIDE], next[SIDE];
+    zero10(g);
     tile(g, LEFT(BLOCK(a, 2)), y,
-         BESIDE(.block = &block, .carry = c, .factor = PLAIN, .y = next, .p = BLOCK(b, 3)));
+         BESIDE(.block = block, .carry = c, .factor = PLAIN, .y = next, .p = BLOCK(b, 3)));
 #define SPLIT(i) kc_store_late(quad->split + (i), sub(c[i], g[i]));
     EACH(SPLIT)
 #undef SPLIT
     copy5(y, next);
-    ZERO(h)
+    zero10(h);
     tile(h, LEFT(BLOCK(a, 3)), y,
          BESIDE(.factor = SUM, .y = next, .p = BLOCK(b, 2), .s = BLOCK(b, 3)));
-    open_pair(g, h, &block, NULL);
+    open_pair(g, h, block, NULL); /* its lowest block is in `split` */
     copy5(y, next);
     tile(g, LEFT_SUM(BLOCK(a, 2), BLOCK(a, 3)), y,
          BESIDE(.factor = PLAIN, .y = next, .p = BLOCK(quad->x, 1)));
@@ -232,16 +230,21 @@ KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a,
     save5(quad->high, g);
     weigh(h, h + SIDE);
     save5(quad->high + SIDE, h);
-
     copy5(y, next);
-    cross_blocks(quad, y, b, BLOCK(b, 2));
+}
 
-    /* product of the sums */
-    ZERO(c)
+/** Blocks 2 and 3 from the product of the sums of the halves, what it has above in `middle`; c: the
+ *  columns of block 3. y: b[0] + b[2], then x1 + c0[0]. */
+KC_IFMA_INLINE void multiply_sums(struct kc_quad *quad, __m512i *c, __m512i *y, const __m512i *a,
+                                  const __m512i *b)
+{
+    __m512i h[2 * SIDE], next[SIDE];
+    struct block block;
+    zero10(c);
     tile(c, LEFT_SUM(a, BLOCK(a, 2)), y,
          BESIDE(.factor = SUM, .y = next, .p = BLOCK(b, 1), .s = BLOCK(b, 3)));
     copy5(y, next);
-    ZERO(h)
+    zero10(h);
     tile(h, LEFT_SUM(BLOCK(a, 1), BLOCK(a, 3)), y,
          BESIDE(.factor = SUM_OF_SUMS, .y = next, .p = b, .s = BLOCK(b, 1), .p2 = BLOCK(b, 2),
                 .s2 = BLOCK(b, 3)));
@@ -250,7 +253,6 @@ KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a,
     sub5(block.c, quad->x);
     add5(c, quad->split + SIDE);
     sub5(c, BLOCK(quad->x, 1));
-    sub5(c, quad->twins);
     save5(quad->middle, h);
     weigh(h, h + SIDE);
     save5(quad->middle + SIDE, h);
@@ -258,17 +260,28 @@ KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a,
     tile(c, LEFT_SUMS(a, BLOCK(a, 1), BLOCK(a, 2), BLOCK(a, 3)), y,
          BESIDE(.block = &block, .carry = c, NEXT_FOLD(0)));
     copy5(y, next);
+}
+
+KC_IFMA_INLINE void quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b)
+{
+    __m512i c[2 * SIDE], g[2 * SIDE], y[SIDE], next[SIDE];
+    struct block block;
+    load5(y, b);
+    multiply_low(quad, c, &block, y, a, b);
+    multiply_high(quad, c, &block, y, a, b);
+    cross_blocks(quad, y, b, BLOCK(b, 2));
+    multiply_sums(quad, c, y, a, b);
+    sub5(c, quad->twins);
     FOLD(c, 0, y, .minus = quad->cross01, .factor = PLAIN, .y = next, .p = quad->c2);
     copy5(y, next);
     tile(c, LEFT(BLOCK(quad->x, 2)), y, BESIDE(NEXT_FOLD(1)));
-    ZERO(g)
+    zero10(g);
     add5(g, quad->middle);
     sub5(g, quad->split);
     sub5(g, quad->high);
     sub5(g, BLOCK(quad->twins, 1));
     copy5(y, next);
     reduce(quad, r, c, g, y, OF_PRODUCT, NULL);
-#undef ZERO
 }
 
 KC_IFMA static void sqr_alone(struct kc_quad *quad, __m512i *r, const __m512i *a)
@@ -296,113 +309,5 @@ KC_IFMA void kc_quad_sqr(struct kc_quad *quad, __m512i *r, const __m512i *a,
 KC_IFMA void kc_quad_mul(struct kc_quad *quad, __m512i *r, const __m512i *a, const __m512i *b)
 {
     quad_mul(quad, r, a, b);
-}
-
-KC_IFMA void kc_quad_pick(struct kc_pick *pick, __m512i *out, const __m512i *table,
-                          const __m512i *index)
-{
-    const __m512i group = _mm512_srli_epi64(*index, 3);
-    pick->table = table;
-    pick->out = out;
-    for (unsigned i = 0; i < 3; i++) {
-        pick->bit[i] = _mm512_test_epi64_mask(*index, _mm512_set1_epi64(1LL << i));
-        pick->group[i] = _mm512_cmpeq_epi64_mask(group, _mm512_set1_epi64(i + 1));
-    }
-}
-
-/** The bits of digit i of a packed number. */
-static unsigned digit_bits(unsigned i)
-{
-    return i % SIDE + 1 < SIDE ? KC_DIGIT : KC_QUAD_TOP;
-}
-
-/** Where they begin. */
-static unsigned digit_place(unsigned i)
-{
-    return KC_QUAD_BITS * (i / SIDE) + KC_DIGIT * (i % SIDE);
-}
-
-KC_IFMA void kc_quad_pack(__m512i *r, const __m512i *a)
-{
-    for (unsigned i = 0; i < KC_QUAD_DIGITS; i++) {
-        const unsigned from = digit_place(i) / KC_DIGIT;
-        const unsigned shift = digit_place(i) % KC_DIGIT;
-        __m512i digit = _mm512_srl_epi64(a[from], _mm_cvtsi32_si128((int)shift));
-        if (from + 1 < KC_QUAD_DIGITS) {
-            digit = _mm512_or_si512(
-                digit, _mm512_sll_epi64(a[from + 1], _mm_cvtsi32_si128((int)(KC_DIGIT - shift))));
-        }
-        r[i] = _mm512_and_si512(digit, low_bits(digit_bits(i)));
-    }
-}
-
-KC_IFMA void kc_quad_unpack(__m512i *r, const __m512i *a)
-{
-    for (unsigned i = 0; i < KC_QUAD_DIGITS; i++) {
-        r[i] = _mm512_setzero_si512();
-    }
-    for (unsigned i = 0; i < KC_QUAD_DIGITS; i++) {
-        const unsigned to = digit_place(i) / KC_DIGIT;
-        const unsigned shift = digit_place(i) % KC_DIGIT;
-        __m512i low = _mm512_sll_epi64(a[i], _mm_cvtsi32_si128((int)shift));
-        __m512i high = _mm512_srl_epi64(a[i], _mm_cvtsi32_si128((int)(KC_DIGIT - shift)));
-        r[to] =
-            add(r[to], _mm512_and_si512(low, low_bits(KC_DIGIT))); /* bits of their own: no carry */
-        r[to + 1] = add(r[to + 1], high);
-    }
-}
-
-KC_IFMA void kc_quad_power_of_two(__m512i *r, unsigned power)
-{
-    for (unsigned i = 0; i < KC_QUAD_DIGITS; i++) {
-        const unsigned above = power - digit_place(i);
-        const bool here = power >= digit_place(i) && above < digit_bits(i);
-        r[i] = _mm512_set1_epi64(here ? 1LL << above : 0);
-    }
-}
-
-/** power = 2^(-257 * (3 - k)) mod m as blocks. */
-KC_IFMA static void inverse_power(__m512i *power, const struct kc_mont *mont, unsigned k)
-{
-    const unsigned blocks = k == 0 ? 2 : 1; /* of 520 bits that are divided by */
-    const unsigned bit = 520 * blocks - KC_QUAD_BITS * (3 - k);
-    __m512i wide[2 * KC_QUAD_DIGITS];
-    __m512i result[KC_QUAD_DIGITS];
-    for (unsigned i = 0; i < 2 * KC_QUAD_DIGITS; i++) {
-        wide[i] = _mm512_set1_epi64(i == bit / KC_DIGIT ? 1LL << bit % KC_DIGIT : 0);
-    }
-    if (blocks == 2) {
-        kc_mont_redc(mont, result, wide);
-    } else {
-        kc_mont_divide(mont, 1, result, wide);
-    }
-    kc_quad_pack(power, result);
-}
-
-KC_IFMA void kc_quad_prepare(struct kc_quad *quad, const struct kc_mont *mont)
-{
-    __m512i c[2 * SIDE], y[SIDE];
-    struct block block;
-    kc_quad_pack(quad->m, mont->m);
-    quad->k0 = mont->k0;
-    inverse_power(quad->c0, mont, 0);
-    inverse_power(quad->c1, mont, 1);
-    inverse_power(quad->c2, mont, 2);
-    zero5(c);
-    zero5(c + SIDE);
-    for (unsigned j = 0; j <= 4; j++) {
-        if (j < 4) {
-            load5(y, BLOCK(quad->c1, j));
-            tile(c, LEFT(BLOCK(quad->c0, j)), y, ALONE);
-        }
-        if (j > 0 && j < 4) {
-            load5(y, BLOCK(quad->m, j));
-            tile(c, LEFT(BLOCK(quad->c2, j)), y, ALONE);
-        }
-        finish(c, &block, BLOCK(quad->twins, j));
-#define PUT(i) put_digit(i, &block, c);
-        EACH(PUT)
-#undef PUT
-    }
 }
 #endif

@@ -13,6 +13,8 @@
 #define SIDE    KC_QUAD_SIDE
 #define EACH(F) F(0) F(1) F(2) F(3) F(4)
 
+#define BLOCK(number, k) ((number) + SIDE * (k))
+
 /** The right factor of the next tile, prepared digit by digit. */
 enum factor { NOTHING, PLAIN, TWICE, SUM, TWICE_SUM, SUM_OF_SUMS };
 
@@ -94,6 +96,12 @@ KC_IFMA_INLINE void zero5(__m512i *c)
 #define ZERO(i) c[i] = _mm512_setzero_si512();
     EACH(ZERO)
 #undef ZERO
+}
+
+KC_IFMA_INLINE void zero10(__m512i *c)
+{
+    zero5(c);
+    zero5(c + SIDE);
 }
 
 /** The upper five columns, in their weight as the lower ones of the next block: a block has three

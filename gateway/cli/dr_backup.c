@@ -82,6 +82,8 @@ static bool read_manifest(struct dr_backup *out, const json_t *root)
     if (!copy_text(out->vault, sizeof out->vault, json_object_get(root, "vault")) ||
         !copy_text(out->domain, sizeof out->domain, json_object_get(root, "domain")) ||
         !copy_text(out->digest, sizeof out->digest, json_object_get(archive, "sha256")) ||
+        !gw_vault_name_ok(kw_span_str(out->vault)) ||
+        out->domain[strspn(out->domain, "0123456789abcdef")] != '\0' ||
         !json_is_integer(json_object_get(root, "created")) || size <= 0)
         return false;
     out->created = json_integer_value(json_object_get(root, "created"));

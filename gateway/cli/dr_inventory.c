@@ -48,6 +48,7 @@ static kw_status read_key(struct dr_object *object, const struct kc_domain *doma
     object->key->hsm = key->hsm;
     object->key->managed = key->managed;
     object->key->resident = key->resident != NULL;
+    object->key->exchange = key->op_import;
     object->key->enabled = key->attributes.enabled;
     object->key->nbf = key->attributes.nbf;
     object->key->exp = key->attributes.exp;

@@ -10,7 +10,7 @@
 struct dr_key {
     struct kc_public pub;
     uint16_t ops;
-    bool hsm, resident, managed, enabled;
+    bool hsm, resident, managed, exchange, enabled;
     int64_t nbf, exp;
 };
 

@@ -220,8 +220,9 @@ static bool use_keys(struct rehearsal *r)
                       tries.failed, tries.first);
     return dr_add(&r->dr->report, DR_OK, "recovered", "keys", "",
                   "each used once in %.2f s: %zu signatures (verified with the source's public "
-                  "keys), %zu decryptions, %zu wraps and unwraps; %zu deleted ones were not",
-                  r->tried, tries.signed_, tries.decrypted, tries.wrapped, deleted);
+                  "keys), %zu decryptions, %zu wraps and unwraps; %zu deleted ones and %zu key "
+                  "exchange keys were not",
+                  r->tried, tries.signed_, tries.decrypted, tries.wrapped, deleted, tries.exchange);
 }
 
 /* --- the whole --- */

@@ -261,6 +261,10 @@ void dr_try_key(struct dr_trial *trial, struct dr_tries *tries, const struct dr_
         tries->elsewhere++;
         return;
     }
+    if (recovered->key->exchange) {
+        tries->exchange++;
+        return;
+    }
     trial->why[0] = '\0';
     bool good = is_usable(recovered->key) || permit(trial, recovered, NULL, NULL);
     if (good)

@@ -9,6 +9,7 @@
 struct dr_tries {
     size_t signed_, decrypted, wrapped; /* that went well */
     size_t elsewhere;                   /* keys that live on tokens: cannot be tried here */
+    size_t exchange;                    /* key exchange keys: they open imports and nothing else */
     size_t failed;
     char first[DR_WHY]; /* why the first one failed */
 };

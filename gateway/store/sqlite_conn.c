@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define READER_CACHE_KIB "65536"
+#define READER_CACHE_KIB "131072"
 #define WRITER_CACHE_KIB "16384"
 #define BUSY_TIMEOUT_MS  5000 /* only an operator's own sqlite3 shell can hold the lock */
 
@@ -144,7 +144,8 @@ static kw_status configure(struct sqlite_conn *conn, bool reader)
                                   "PRAGMA mmap_size=0;"
                                   "PRAGMA temp_store=MEMORY"));
     /* each keeps the inner pages of its indexes even with a million versions: a look-up then reads
-     * the one page of its row. Memory is taken as pages are read, up to the bound. */
+     * the one page of its row; the reader has room for what lists read of 100,000 objects too (70
+     * MB). Memory is taken as pages are read, up to the bound. */
     if (!reader)
         return sqlite_conn_exec(conn, "PRAGMA cache_size=-" WRITER_CACHE_KIB);
     return sqlite_conn_exec(conn, "PRAGMA query_only=ON;"

@@ -123,7 +123,8 @@ kw_status sqlite_query(struct sqlite_conn *conn, struct store_request *req)
 
 /* --- cursors --- */
 
-#define CURSORS_MAX 4
+#define CURSORS_MAX      4
+#define CURSOR_CACHE_KIB "16384" /* it reads each row once, nearly in their order */
 
 struct store_snapshot {
     struct store_snapshot *next;
@@ -145,7 +146,7 @@ static kw_status snapshot_begin(struct store_snapshot *snapshot, const struct st
     struct sqlite_conn *conn = &snapshot->conn;
     memcpy(snapshot->vault, req->vault, sizeof snapshot->vault);
     memcpy(snapshot->name, req->name, sizeof snapshot->name);
-    KW_TRY(sqlite_conn_exec(conn, "BEGIN"));
+    KW_TRY(sqlite_conn_exec(conn, "PRAGMA cache_size=-" CURSOR_CACHE_KIB "; BEGIN"));
     KW_TRY(sqlite_sql_get(conn, SQL_CURSOR, &snapshot->rows));
     KW_TRY(sqlite_sql_text(conn, snapshot->rows, 1, snapshot->vault));
     KW_TRY(sqlite_sql_int(conn, snapshot->rows, 2, req->kind));

@@ -176,6 +176,9 @@ class Check(Base):
         said("FAIL  backup of default")
         (copy / "manifest.json").write_text(manifest[:-1])
         said("1 that did not come to their end")
+        for member in ("vault", "domain"):  # nothing of it steers a terminal
+            (copy / "manifest.json").write_text(json.dumps({**json.loads(manifest), member: "\x1b[2J"}))
+            said("1 that did not come to their end")
         (copy / "manifest.json").write_text(manifest)
         (copy / "archive.kwar").unlink()
         said("its archive is missing", "rehearse")

@@ -25,6 +25,9 @@ class Rehearse(Base):
         for name in ("one", "two"):
             answer = other.request("POST", f"/keys/{name}/create", {"kty": "EC"}, headers={"Host": f"other.localhost:{cls.server.port}"})
             assert answer.status == 200, answer.body
+        answer = other.request("POST", "/keys/exchange/create", {"kty": "RSA-HSM", "key_size": 2048, "key_ops": ["import"]},
+                               headers={"Host": f"other.localhost:{cls.server.port}"})
+        assert answer.status == 200, answer.body
         other.close()
 
     @classmethod
@@ -50,6 +53,7 @@ class Rehearse(Base):
         numbers = [int(word) for word in keys.replace("(", " ").split() if word.isdigit()]
         self.assertEqual(sum(numbers[:3]), versions + 2, keys)  # two of the other vault
         self.assertGreater(min(numbers[:3]), 0, keys)
+        self.assertIn("and 1 key exchange keys", keys)
         self.assertEqual(self.result(items, "recovered", "against the backup"), "OK")
         self.assertIn("0 changed, 0 made, 0 removed", items[("recovered", "against the live store")]["seen"])
         self.assertIn(("restore of other", "restored"), items)

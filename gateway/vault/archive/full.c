@@ -126,12 +126,26 @@ static void name_folder(struct transfer *t)
              (int)(now.tv_nsec / 10000000));
 }
 
+/* `shape`: 0 stands for a digit, x for a hexadecimal one. */
+static bool is_named(const char *folder, const char *by, const char *vault_name, const char *shape)
+{
+    char head[STORE_VAULT_MAX + 16];
+    size_t len = (size_t)snprintf(head, sizeof head, "%s-%s-", by, vault_name), i = 0;
+    if (strncasecmp(folder, head, len) != 0)
+        return false;
+    for (const char *at = folder + len; shape[i] && at[i]; i++) {
+        if (shape[i] == '0'   ? !strchr("0123456789", at[i])
+            : shape[i] == 'x' ? !strchr("0123456789abcdef", at[i])
+                              : shape[i] != at[i])
+            return false;
+    }
+    return shape[i] == folder[len + i]; /* both end */
+}
+
 bool vault_full_is_of(const char *folder, const char *vault_name)
 {
-    char head[STORE_VAULT_MAX + 8];
-    size_t len = (size_t)snprintf(head, sizeof head, "mhsm-%s-", vault_name);
-    return strncmp(folder, head, len) == 0 && strlen(folder + len) == 16 &&
-           strspn(folder + len, "0123456789") == 16;
+    return is_named(folder, "mhsm", vault_name, "0000000000000000") ||
+           is_named(folder, "keyward", vault_name, "00000000T000000Z-xxxxxxxx");
 }
 
 static kw_status put_manifest(struct transfer *t, struct backup_place *place, char *why)

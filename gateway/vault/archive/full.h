@@ -36,7 +36,7 @@ KW_MUST_CHECK kw_status vault_full_start(struct vault_transfers *transfers, stru
                                          const struct vault_full_terms *terms,
                                          struct vault_transfer_info *info, char *why);
 
-/** Is it the name of a folder that was made here for a backup of that vault? */
+/** Is it the name of a folder that was made for a backup of that vault, asked for or scheduled? */
 bool vault_full_is_of(const char *folder, const char *vault_name);
 
 /** When the last backup of the vault was made (wall seconds) and where. KW_E_NOT_FOUND: never.

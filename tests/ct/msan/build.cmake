@@ -49,7 +49,7 @@ endif()
 ct_program(msan_rsa
   PUBLIC tests/ct/msan/rsa_key.c crypto/rsa/rsa_ctx.c
   SECRET tests/ct/msan/msan_rsa.c tests/ct/msan/base.c crypto/rsa/mont.c crypto/rsa/mont_wide.c crypto/rsa/fold.c
-    crypto/rsa/quad.c
+    crypto/rsa/quad.c crypto/rsa/quad_setup.c
     crypto/rsa/rsa_exp.c
     crypto/rsa/rsa_private.c crypto/rsa/rsa_public.c crypto/rsa/slices.c)
 ct_program(msan_aes
