@@ -14,7 +14,8 @@
 #include "gateway/obs/log.h"
 #include "gateway/process.h"
 
-#define BEAT_MAX_AGE KW_S(5)
+#define BEAT_MAX_AGE   KW_S(5)
+#define TRANSFER_STEPS 150 /* of 20 ms; it rests 2 s at most */
 
 /* --- beats --- */
 
@@ -47,6 +48,15 @@ bool gw_app_loops_alive(const struct gw_app *app)
 
 /* --- the main thread --- */
 
+/* A backup or an export ends at its next step once the gateway drains; while its loop still turns,
+ * it gives back what it has open in the store. */
+static void end_transfer(struct gw_app *app)
+{
+    const struct timespec step = {.tv_nsec = 20000000};
+    for (unsigned i = 0; i < TRANSFER_STEPS && vault_transfers_busy(app->transfers); i++)
+        nanosleep(&step, NULL);
+}
+
 static void drain(struct gw_app *app)
 {
     if (atomic_load(&app->restart))
@@ -55,6 +65,7 @@ static void drain(struct gw_app *app)
         gw_notify("STOPPING=1");
     gw_log_n(GW_LOG_INFO, "draining", "grace_ms", gw_app_limits(app)->drain_ms, NULL);
     atomic_store(&app->draining, true);
+    end_transfer(app);
     for (unsigned i = 0; i < app->loop_count; i++)
         gw_loop_drain(app->loops[i], gw_app_limits(app)->drain_ms);
     /* whoever asks a second time wants it now */

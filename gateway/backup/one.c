@@ -151,8 +151,8 @@ static void remove_going(struct run *r)
             break;
         backup_kept_drop(kept, folder);
         status = save(r->app, r->vault);
-        gw_log(GW_LOG_INFO, "scheduled backup: an old one was removed", "vault", r->vault->name,
-               "folder", folder, NULL);
+        gw_log(GW_LOG_INFO, "scheduled backup: one that is not needed was removed", "vault",
+               r->vault->name, "folder", folder, NULL);
     }
     backup_place_close(place);
     if (status != KW_OK && !is_ending(r))

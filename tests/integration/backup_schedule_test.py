@@ -256,7 +256,7 @@ class Schedule(Case):
         wait(lambda: len(list((g.folder / "other").iterdir())) > 0, g)
         self.assertTrue(g.lines("scheduled backup: the place or the security domain is another one; backups at the old one stay there "
                                 "and are no longer looked after"))
-        wait(lambda: len(g.lines("scheduled backup: an old one was removed")) > 0, g)
+        wait(lambda: len(g.lines("scheduled backup: one that is not needed was removed")) > 0, g)
         self.assertTrue(set(old) <= set(g.folders()))
         g.write("folders: [place]")
         g.reload()
