@@ -248,9 +248,10 @@ static kw_status prepare(struct run *r)
 
 static kw_status back_up(struct run *r)
 {
-    struct vault_transfer_info *written = malloc(2 * sizeof *written), *read = written + 1;
+    struct vault_transfer_info *written = malloc(2 * sizeof *written);
     if (!written)
         return KW_E_NOMEM;
+    struct vault_transfer_info *read = written + 1;
     const char *folder = r->terms.folder;
     int64_t began = kw_now_ns();
     kw_status status = run_job(r, VAULT_BACKUP, written);

@@ -231,7 +231,8 @@ void gw_issuers_delete(struct gw_request *req)
 
 static void set_issuer(struct gw_request *req, bool whole)
 {
-    struct gw_fault fault;
+    struct gw_fault fault; /* who finds more wrong than memory says so */
+    gw_fault_status_of(&fault, STORE_CERTIFICATE, KW_E_NOMEM, (struct kw_span){0});
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault);
     json_t *body = root ? read_issuer(root, whole, &fault) : NULL;
     json_decref(root);
@@ -341,6 +342,7 @@ void gw_contacts_set(struct gw_request *req)
 {
     static const char *const members[] = {"email", "name", "phone"};
     struct gw_fault fault;
+    gw_fault_status_of(&fault, STORE_CERTIFICATE, KW_E_NOMEM, (struct kw_span){0});
     json_t *root = gw_json_parse(kw_buf_span(&req->body), &fault), *body = json_object();
     bool ok = root && body && copy_people(body, root, "contacts", members, 3, CONTACTS_MAX, &fault);
     const json_t *list = json_object_get(body, "contacts");

@@ -135,9 +135,10 @@ kw_status transfer_hold_roles(struct transfer *t)
 kw_status transfer_release_roles(struct transfer *t)
 {
     struct vault_roles *roles = vault_roles_of(t->all->vault, t->info.vault);
-    struct transfer_call *call = roles ? begin(t) : NULL;
-    if (!call)
-        return KW_E_NOMEM;
+    struct transfer_call *call;
+    /* a turn that is never given back would end all changes of roles: it waits for its memory */
+    while (!(call = begin(t)))
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     vault_roles_release(roles, t->loop, on_roles, call);
     return wait_for(t, call);
 }
