@@ -155,7 +155,7 @@ static void test_newest(void **state)
     put_backup("keyward-a-b-20260101T000000Z-00000001", "a-b", 100);
     put_backup("keyward-a-b-20260102T000000Z-00000000", "a-b", 200);
     put_backup("mhsm-a-b-2026010300000000", "a-b", 300); /* asked for, and newer */
-    put_backup("mhsm-a-2026010400000000", "a", 400);
+    put_backup("mhsm-aaa-2026010400000000", "aaa", 400);
     put("keyward-a-20260105T000000Z-00000000", "archive.kwar", "abc"); /* did not come to its end */
     put("mhsm-a-2026010600000000", "manifest.json", "{\"vault\":1}");
     put("other-a-2026010600000000", "manifest.json", "{}");
@@ -163,20 +163,20 @@ static void test_newest(void **state)
     assert_int_equal(count, 2);
     assert_int_equal(unfinished, 2);
     for (size_t i = 0; i < count; i++) {
-        bool a = strcmp(list[i].vault, "a") == 0;
+        bool a = strcmp(list[i].vault, "aaa") == 0;
         assert_string_equal(list[i].folder,
-                            a ? "mhsm-a-2026010400000000" : "mhsm-a-b-2026010300000000");
+                            a ? "mhsm-aaa-2026010400000000" : "mhsm-a-b-2026010300000000");
         assert_int_equal(list[i].objects, 3);
         assert_int_equal(list[i].versions, 4);
     }
     free(list);
-    assert_int_equal(dr_backups_newest(&list, &count, &unfinished, &place, "A", error), KW_OK);
+    assert_int_equal(dr_backups_newest(&list, &count, &unfinished, &place, "AAA", error), KW_OK);
     assert_int_equal(count, 1);
     /* the digest, without any domain */
     assert_int_equal(dr_backup_check(&list[0], &place, NULL, NULL, error), KW_OK);
-    put("mhsm-a-2026010400000000", "archive.kwar", "abd");
+    put("mhsm-aaa-2026010400000000", "archive.kwar", "abd");
     assert_int_equal(dr_backup_check(&list[0], &place, NULL, NULL, error), KW_E_INTEGRITY);
-    put("mhsm-a-2026010400000000", "archive.kwar", "abcd");
+    put("mhsm-aaa-2026010400000000", "archive.kwar", "abcd");
     assert_int_equal(dr_backup_check(&list[0], &place, NULL, NULL, error), KW_E_INTEGRITY);
     free(list);
     dr_place_close(&place);
@@ -188,21 +188,27 @@ static void test_manifests_refused(void **state)
     struct dr_place place;
     struct dr_backup backup;
     assert_int_equal(dr_place_open(&place, top, NULL, NULL, error), KW_OK);
-    put_backup("mhsm-good-1", "v", 1);
+    put_backup("mhsm-good-1", "vvv", 1);
     assert_int_equal(dr_backup_open(&backup, &place, "mhsm-good-1", error), KW_OK);
     assert_int_equal(dr_backup_open(&backup, &place, "mhsm-none-1", error), KW_E_NOT_FOUND);
     assert_int_equal(dr_backup_open(&backup, &place, "../x", error), KW_E_INPUT);
     static const char *const bad[] = {
         "",
         "{",
+        "{\"vault\":\"v\\u001bv\",\"domain\":\"d\",\"created\":1,\"archive\":{\"size\":1,"
+        "\"sha256\":\"a\"}}",
+        "{\"vault\":\"vvv\",\"domain\":\"\\u001b\",\"created\":1,\"archive\":{\"size\":1,"
+        "\"sha256\":\"a\"}}",
         "[]",
         "{}",
-        "{\"vault\":\"v\",\"domain\":\"d\",\"created\":1}",
-        "{\"vault\":\"v\",\"domain\":\"d\",\"created\":\"1\",\"archive\":{\"size\":1,\"sha256\":"
+        "{\"vault\":\"vvv\",\"domain\":\"d\",\"created\":1}",
+        "{\"vault\":\"vvv\",\"domain\":\"d\",\"created\":\"1\",\"archive\":{\"size\":1,\"sha256\":"
         "\"a\"}}",
-        "{\"vault\":\"v\",\"domain\":\"d\",\"created\":1,\"archive\":{\"size\":0,\"sha256\":\"a\"}"
+        "{\"vault\":\"vvv\",\"domain\":\"d\",\"created\":1,\"archive\":{\"size\":0,\"sha256\":"
+        "\"a\"}"
         "}",
-        "{\"vault\":\"v\",\"domain\":\"01234567890123456789\",\"created\":1,\"archive\":{\"size\":"
+        "{\"vault\":\"vvv\",\"domain\":\"01234567890123456789\",\"created\":1,\"archive\":{"
+        "\"size\":"
         "1,"
         "\"sha256\":\"a\"}}",
     };
