@@ -143,6 +143,12 @@ const struct pool_ckr_row *pool_ckr_rows(size_t *count)
     return rows;
 }
 
+int pool_ckr_is_known(unsigned long code)
+{
+    const struct pool_ckr_row *row = pool_ckr(code);
+    return row != &vendor && row != &unknown;
+}
+
 int pool_ckr_refuses_pin(unsigned long code)
 {
     switch (code) {

@@ -38,3 +38,7 @@ const struct pool_ckr_row *pool_ckr_rows(size_t *count);
 /** True for the codes of C_Login that say the credential itself was refused: that PIN must never be
  *  tried again by itself. */
 int pool_ckr_refuses_pin(unsigned long code);
+
+/** False for codes without a row of their own, vendor codes above all: what they say is not known,
+ *  after C_Login not even whether the token counted an attempt. */
+int pool_ckr_is_known(unsigned long code);

@@ -166,9 +166,12 @@ CK_RV pool_host_login(struct pool_host *host, struct kw_span pin)
         return rv;
     }
     CK_FLAGS flags;
-    if (pool_host_flags(host, &flags) == CKR_OK &&
-        (flags & ~host->token.flags &
-         (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) != 0) {
+    bool seen = pool_host_flags(host, &flags) == CKR_OK;
+    if (!seen && rv == CKR_GENERAL_ERROR) {
+        return rv; /* nobody knows whether the token counted it */
+    }
+    if (seen && (flags & ~host->token.flags &
+                 (CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) != 0) {
         return rv; /* the token counted it: not to be repeated */
     }
     unsigned char label[sizeof(host->token.label)], serial[sizeof(host->token.serialNumber)];

@@ -252,11 +252,14 @@ void pool_p11_on_logged_in(struct pool_p11 *p11, struct pool_p11_host *host, str
     set_attempts(p11, msg.flags);
     struct kw_secret none = {0};
     struct pool_login login = login_of(p11, &none);
-    bool refused = pool_ckr_refuses_pin(msg.ckr);
+    bool refused = pool_ckr_refuses_pin(msg.ckr), known = pool_ckr_is_known(msg.ckr);
     enum pool_login_outcome outcome = msg.ckr == CKR_OK ? POOL_LOGIN_GOOD
                                       : refused         ? POOL_LOGIN_REFUSED
                                                         : POOL_LOGIN_UNSPENT;
-    if (pool_login_settle(&login, outcome) != KW_OK && !refused) {
+    if (!known) {
+        /* a vendor's "wrong PIN" may be among them: the attempt stays one without an answer */
+        pool_login_abandon(login.state_dir, login.member);
+    } else if (pool_login_settle(&login, outcome) != KW_OK && !refused) {
         pool_p11_start_failed(p11, host, "the login record cannot be kept");
         return;
     }

@@ -138,6 +138,29 @@ class WrongPin(unittest.TestCase):
                 self.assertEqual(1, plan.logins)
                 server.end()
 
+    def test_codes_that_nobody_knows(self):
+        """A vendor's own code may be its word for a wrong PIN: one that no token has accepted is
+        tried once; one that was good a few times, then an operator decides."""
+        for code in (0x80000001, 0x8000006f, 0x7fff):
+            with self.subTest(hex(code)):
+                server = self.start()
+                plan = server.plans["hsm-a"]
+                plan.set(f"C_Login rv={code}")
+                server.start(wait=False)
+                server.wait_health("hsm-a", "auth_failed")
+                time.sleep(0.7)
+                self.assertEqual(1, plan.logins)
+                plan.set()
+                server.recover("hsm-a")
+                server.wait_serving(["hsm-a", "hsm-b"], 20)
+                plan.set(f"C_Login rv={code}")
+                self.assertEqual(0, server.stop())
+                server.start(wait=False)
+                server.wait_health("hsm-a", "auth_failed", seconds=40)
+                time.sleep(0.7)
+                self.assertTrue(4 <= plan.logins <= 10, plan.logins)
+                server.end()
+
     def test_codes_that_do_not(self):
         """Not a word about the PIN: tried again, with growing waits."""
         for code in (0x05, 0x102, 0x30, 0xe0, 0x06):

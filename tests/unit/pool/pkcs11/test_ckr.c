@@ -165,6 +165,10 @@ static void only_words_about_the_pin_refuse_it(void **state)
     assert_int_equal(refusing, 5);
     assert_false(pool_ckr_refuses_pin(CKR_GENERAL_ERROR));
     assert_false(pool_ckr_refuses_pin(CKR_USER_PIN_NOT_INITIALIZED));
+    assert_true(pool_ckr_is_known(CKR_OK));
+    assert_true(pool_ckr_is_known(CKR_PIN_INCORRECT));
+    assert_false(pool_ckr_is_known(0x7fff));
+    assert_false(pool_ckr_is_known(0x8000006ful));
 }
 
 int main(void)
