@@ -22,6 +22,8 @@ static void finish_op(struct pool_remote_conn *conn, struct pool_remote_stream *
             pool_remote_give(link, op, POOL_VERDICT_OTHER, "its answer is not one");
             return;
         }
+        atomic_store_explicit(&remote->able[op->lane.kind][op->lane.alg], true,
+                              memory_order_relaxed);
         pool_remote_give(link, op, POOL_VERDICT_DONE, NULL);
         return;
     case POOL_REMOTE_CALLER:
@@ -29,7 +31,12 @@ static void finish_op(struct pool_remote_conn *conn, struct pool_remote_stream *
         pool_remote_give(link, op, POOL_VERDICT_DONE, NULL);
         return;
     case POOL_REMOTE_LACKS:
-        atomic_store(&remote->unable_until_ns[op->lane.kind][op->lane.alg], kw_now_ns() + KW_S(60));
+        /* one client's request must not close what it does for all the others */
+        if (!atomic_load_explicit(&remote->able[op->lane.kind][op->lane.alg],
+                                  memory_order_relaxed)) {
+            atomic_store(&remote->unable_until_ns[op->lane.kind][op->lane.alg],
+                         kw_now_ns() + KW_S(60));
+        }
         pool_remote_give(link, op, POOL_VERDICT_UNSUPPORTED, reason);
         return;
     case POOL_REMOTE_NO_KEY:

@@ -48,7 +48,9 @@ struct pool_remote {
     _Atomic int open;              /* links with a connection that takes requests */
     _Atomic int64_t busy_until_ns; /* it asked for a pause */
     _Atomic int64_t unable_until_ns[KW_KIND_COUNT][KW_ALG_COUNT];
-    _Atomic bool wanted; /* a link wants a new connection */
+    _Atomic bool able[KW_KIND_COUNT]
+                     [KW_ALG_COUNT]; /* it has done so: a refusal is of one request */
+    _Atomic bool wanted;             /* a link wants a new connection */
 
     pthread_mutex_t lock;
     struct pool_remote_addresses addresses;

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -161,6 +162,28 @@ class Pair(unittest.TestCase):
                 "alg": "RSA-OAEP-256", "value": b64(os.urandom(255).rjust(256, b"\0"))})
             self.assertEqual((400, "BadParameter"), (answer.status, answer.code))
         self.assertTrue(self.front.members()["peer"]["serving"])
+
+    def test_a_request_that_it_refuses_closes_nothing_for_others(self):
+        """Its bound for bodies is lower than ours: what it refuses is that request's trouble alone."""
+        whole = self.back.config.read_text()
+        self.addCleanup(lambda: self.reload_back(whole))
+        self.reload_back(whole + "limits: { max_body: 1KiB }\n")
+        small = {"alg": "A256CBCPAD", "value": b64(b"text"), "iv": b64(bytes(16))}
+        self.alone("peer")
+        self.front.ok("/keys/oct-hsm/encrypt", small)
+        answer = self.front.post("/keys/oct-hsm/encrypt", {**small, "value": b64(bytes(2000))})
+        self.assertEqual(400, answer.status, answer.body)
+        self.front.ok("/keys/oct-hsm/encrypt", small)
+        self.assertTrue(self.front.members()["peer"]["serving"])
+
+    def reload_back(self, text):
+        before = self.back.log().count('"message":"reload done"')
+        self.back.config.write_text(text)
+        self.back.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 10
+        while self.back.log().count('"message":"reload done"') == before:
+            self.assertLess(time.monotonic(), end, self.back.log()[-1000:])
+            time.sleep(0.02)
 
     def test_a_key_that_it_lacks(self):
         """The other member serves it; without that one the answer is 503, not the caller's fault."""
