@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import { createRequire } from "node:module";
 
+globalThis.crypto ??= crypto.webcrypto; // which the packages want: from node 20 on it is there; Debian 12 has 18
+
 // the packages stand in the build tree, not beside these files
 const installed = createRequire(`${process.env.KEYWARD_CLIENTS}/npm/package.json`);
 export const { KeyClient, CryptographyClient } = installed("@azure/keyvault-keys");
