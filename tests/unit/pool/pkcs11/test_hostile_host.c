@@ -98,7 +98,7 @@ static void encrypt(struct kw_span in, uint8_t out[KW_AES_BLOCK_LEN])
 static void answer(int channel, const struct pool_wire_request *req)
 {
     static unsigned asked;
-    uint8_t room[512], block[KW_AES_BLOCK_LEN];
+    uint8_t room[512], block[KW_AES_BLOCK_LEN] = {0};
     struct kw_buf out = {room, 0, sizeof room};
     struct pool_wire_answer good = {.id = req->id, .out = kw_span_of(block, sizeof block)};
     bool probe = memcmp(req->key_id, "keyward-probe-1", 15) == 0;
