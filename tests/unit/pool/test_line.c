@@ -129,9 +129,9 @@ static void a_flood_does_not_starve_others(void **state)
             answer_one(&fakes[0]);
         }
         /* the four that the member had, its own, and some turns of the flood: what an operation
-         * costs is learned from how long this very run takes, so a busy machine makes it more
-         * turns; last in the line would be 250 */
-        assert_in_range(other->place - before, 4, 32);
+         * costs is learned from how long this very run takes, so a busy machine or a sanitizer
+         * makes it more turns; last in the line would be 250 */
+        assert_in_range(other->place - before, 4, 128);
     }
     answer_all();
 }
